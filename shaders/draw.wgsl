@@ -1,0 +1,712 @@
+// draw: one workgroup a row. Filters, draws, writes the token. Twin: src/reference/draw.ts and cut.ts.
+//
+//   few()   the usual case: the kept tokens are few, so they all lie in groups whose delegate is among the largest.
+//           Those groups are read again, their tokens ordered by counting, and the filters are a walk along the order.
+//   many()  any row: the cut is narrowed down by histograms (first over distances, then over keys, then over ids) until
+//           what is left fits in workgroup memory. Then the kept mass of every group is added up.
+//
+// Everything that looks for a place along an order (the k-th token, the nucleus' last token, the drawn token) is one
+// operation: fill `bins` with amounts, scan(), claim() the first bin where the running sum reaches a target.
+
+override WORKGROUP_SIZE: u32; // a power of two, at most BINS
+
+@group(2) @binding(0) var<storage, read_write> tokens: array<u32>;
+
+const BINS = 512u;
+const BIN_BITS = 9u;
+const DISTANCE_SHIFT = 16u; // bins of a sixteenth of an octave over the 32 that have weight
+const MOST_CANDIDATES = 1024u;
+const NUCLEUS_REACH = 256u; // top-p alone looks first among tokens that reach this many delegates
+const TOP_K_REACH = 512u; // a larger top-k goes to many() at once
+const NOWHERE = 0xffffffffu;
+
+struct Found {
+  bin: u32, // NOWHERE if the target is not reached
+  before: vec2<u32>, // running sum in front of it
+}
+
+var<workgroup> bins: array<atomic<u32>, 1024>; // 64-bit amounts as (low, high); in few(), the candidates' order
+var<workgroup> candidate_keys: array<u32, 1024>; // later: their weights
+var<workgroup> candidate_ids: array<u32, 1024>;
+var<workgroup> candidate_count: atomic<u32>;
+var<workgroup> smallest_key: atomic<u32>;
+var<workgroup> largest_key: atomic<u32>;
+var<workgroup> smallest_id: atomic<u32>;
+var<workgroup> partial: array<vec2<u32>, WORKGROUP_SIZE>;
+var<workgroup> found: Found;
+var<workgroup> shared_word: u32;
+var<workgroup> shared_cut: Cut;
+
+// Set once at the start, the same in every invocation but for `lid`.
+var<private> lid: u32;
+var<private> row: Row;
+var<private> first_group: u32; // of this row in `delegates` and `masses`
+var<private> half_max: f32;
+var<private> before_mine: vec2<u32>; // scan(): amounts in front of this invocation's own run
+var<private> mine: vec2<u32>;
+
+// ---- small tools --------------------------------------------------------------------------------------------------
+
+// A value that invocation 0 knows, handed to all as a uniform one.
+fn uniform_word(value: u32) -> u32 {
+  if (lid == 0u) {
+    shared_word = value;
+  }
+  return workgroupUniformLoad(&shared_word);
+}
+
+fn clear_bins() {
+  workgroupBarrier();
+  for (var i = lid; i < BINS * 2u; i += WORKGROUP_SIZE) {
+    atomicStore(&bins[i], 0u);
+  }
+  workgroupBarrier();
+}
+
+fn add_to_bin(bin: u32, amount: vec2<u32>) {
+  let old = atomicAdd(&bins[bin * 2u], amount.x);
+  let high = amount.y + select(0u, 1u, old + amount.x < old);
+  if (high != 0u) {
+    atomicAdd(&bins[bin * 2u + 1u], high);
+  }
+}
+
+fn bin_amount(bin: u32) -> vec2<u32> {
+  return vec2(atomicLoad(&bins[bin * 2u]), atomicLoad(&bins[bin * 2u + 1u]));
+}
+
+// Sums `amount` over the workgroup, and leaves in before_mine what the invocations in front have.
+fn scan_amount(amount: vec2<u32>) -> vec2<u32> {
+  workgroupBarrier();
+  partial[lid] = amount;
+  if (lid == 0u) {
+    found = Found(NOWHERE, vec2(0u));
+  }
+  workgroupBarrier();
+  var total = vec2(0u);
+  mine = amount;
+  for (var i = 0u; i < WORKGROUP_SIZE; i++) {
+    if (i == lid) {
+      before_mine = total;
+    }
+    total = add64(total, partial[i]);
+  }
+  return total;
+}
+
+// Running sums over the bins; every invocation owns a run of them. Returns the total.
+fn scan_bins() -> vec2<u32> {
+  workgroupBarrier();
+  let run = BINS / WORKGROUP_SIZE;
+  var amount = vec2(0u);
+  for (var i = lid * run; i < (lid + 1u) * run; i++) {
+    amount = add64(amount, bin_amount(i));
+  }
+  return scan_amount(amount);
+}
+
+// After scan_*: whether the running sum reaches the target inside this invocation's run.
+fn is_mine(target_sum: vec2<u32>) -> bool {
+  return less64(before_mine, target_sum) && !less64(add64(before_mine, mine), target_sum);
+}
+
+// After scan_bins(): the first bin where the running sum reaches the target (1 or more).
+fn claim_bin(target_sum: vec2<u32>) -> Found {
+  if (is_mine(target_sum)) {
+    var before = before_mine;
+    var bin = lid * (BINS / WORKGROUP_SIZE);
+    loop {
+      let after = add64(before, bin_amount(bin));
+      if (!less64(after, target_sum)) {
+        break;
+      }
+      before = after;
+      bin++;
+    }
+    found = Found(bin, before);
+  }
+  return workgroupUniformLoad(&found);
+}
+
+fn is_kept(key: u32, id: u32, cut: Cut) -> bool {
+  return key > cut.key || (key == cut.key && id <= cut.id);
+}
+
+fn are_kept(keys: vec4<u32>, id: u32, cut: Cut) -> vec4<bool> {
+  let ids = vec4(id) + vec4(0u, 1u, 2u, 3u);
+  return (keys > vec4(cut.key)) | ((keys == vec4(cut.key)) & (ids <= vec4(cut.id)));
+}
+
+fn stricter(a: Cut, b: Cut) -> Cut {
+  if (a.key > b.key || (a.key == b.key && a.id < b.id)) {
+    return a;
+  }
+  return b;
+}
+
+// How far to shift a range of `span` + 1 values so that it fits the bins.
+fn shift_of(span: u32) -> u32 {
+  let bits = 32u - countLeadingZeros(span);
+  return max(bits, BIN_BITS) - BIN_BITS;
+}
+
+// ---- reading the row again ----------------------------------------------------------------------------------------
+
+// A lower bound of the n-th largest token: the n-th largest delegate, or a little less where that saves a round.
+fn reach_of_delegates(n: u32, max_key: u32) -> u32 {
+  var low = 1u;
+  var high = max_key;
+  var missing = n;
+  var above = 0u;
+  loop {
+    let shift = shift_of(high - low);
+    clear_bins();
+    for (var group = lid; group < call.groups; group += WORKGROUP_SIZE) {
+      let key = delegates[first_group + group];
+      if (key >= low && key <= high) {
+        atomicAdd(&bins[((high - key) >> shift) * 2u], 1u);
+      }
+    }
+    scan_bins();
+    let at = claim_bin(vec2(missing, 0u));
+    if (at.bin == NOWHERE) {
+      return 1u; // fewer groups than that: take every token
+    }
+    let inside = uniform_word(bin_amount(at.bin).x);
+    high -= at.bin << shift;
+    low = max(low, high - min(high, (1u << shift) - 1u));
+    above += at.before.x;
+    if (shift == 0u || above + inside <= n + n / 4u + 16u) {
+      return low;
+    }
+    missing -= at.before.x;
+  }
+}
+
+// Keys in [low, high]; of the lowest key only ids in [first_id, last_id].
+fn in_range(keys: vec4<u32>, ids: vec4<u32>, low: u32, high: u32, first_id: u32, last_id: u32) -> vec4<bool> {
+  let id_counts = (ids >= vec4(first_id)) & (ids <= vec4(last_id));
+  return ((keys > vec4(low)) | ((keys == vec4(low)) & id_counts)) & (keys <= vec4(high));
+}
+
+// Writes down every token in range, in no order. Returns how many there are; more than MOST_CANDIDATES are not all
+// written, but smallest_key and largest_key hold for all.
+fn gather(low: u32, high: u32, first_id: u32, last_id: u32) -> u32 {
+  workgroupBarrier();
+  if (lid == 0u) {
+    atomicStore(&candidate_count, 0u);
+    atomicStore(&smallest_key, 0xffffffffu);
+    atomicStore(&largest_key, 0u);
+  }
+  workgroupBarrier();
+  for (var group = lid; group < call.groups; group += WORKGROUP_SIZE) {
+    if (delegates[first_group + group] < low) {
+      continue;
+    }
+    for (var j = 0u; j < QUADS; j++) {
+      let quad = quad_of(group, j);
+      let keys = keys_of(load_quad(row, quad));
+      let ids = vec4(id_of(row, quad)) + vec4(0u, 1u, 2u, 3u);
+      let wanted = in_range(keys, ids, low, high, first_id, last_id);
+      if (!any(wanted)) {
+        continue;
+      }
+      for (var lane = 0u; lane < 4u; lane++) {
+        if (wanted[lane]) {
+          atomicMin(&smallest_key, keys[lane]);
+          atomicMax(&largest_key, keys[lane]);
+          let slot = atomicAdd(&candidate_count, 1u);
+          if (slot < MOST_CANDIDATES) {
+            candidate_keys[slot] = keys[lane];
+            candidate_ids[slot] = ids[lane];
+          }
+        }
+      }
+    }
+  }
+  workgroupBarrier();
+  return uniform_word(atomicLoad(&candidate_count));
+}
+
+// Counts, for each candidate, how many come before it; bins[rank] then holds the candidate's slot.
+fn order_candidates(count: u32) {
+  workgroupBarrier();
+  for (var i = lid; i < count; i += WORKGROUP_SIZE) {
+    let key = candidate_keys[i];
+    let id = candidate_ids[i];
+    var rank = 0u;
+    for (var j = 0u; j < count; j++) {
+      let other = candidate_keys[j];
+      if (other > key || (other == key && candidate_ids[j] < id)) {
+        rank++;
+      }
+    }
+    atomicStore(&bins[rank], i);
+  }
+  workgroupBarrier();
+}
+
+fn ordered_key(rank: u32) -> u32 {
+  return candidate_keys[atomicLoad(&bins[rank])];
+}
+
+// Amounts along the ordered candidates: 1 each, or their weights. Returns the total of the first `end`.
+fn scan_candidates(end: u32, weighted: bool, scale: f32) -> vec2<u32> {
+  let run = (end + WORKGROUP_SIZE - 1u) / WORKGROUP_SIZE;
+  var amount = vec2(0u);
+  for (var rank = lid * run; rank < min((lid + 1u) * run, end); rank++) {
+    amount = add64(amount, vec2(candidate_amount(rank, weighted, scale), 0u));
+  }
+  return scan_amount(amount);
+}
+
+fn candidate_amount(rank: u32, weighted: bool, scale: f32) -> u32 {
+  if (weighted) {
+    return weight_of_key(half_max, ordered_key(rank), scale);
+  }
+  return 1u;
+}
+
+// After scan_candidates: the first rank where the running sum reaches the target.
+fn claim_candidate(end: u32, weighted: bool, scale: f32, target_sum: vec2<u32>) -> u32 {
+  let run = (end + WORKGROUP_SIZE - 1u) / WORKGROUP_SIZE;
+  if (is_mine(target_sum)) {
+    var sum = before_mine;
+    var rank = lid * run;
+    loop {
+      sum = add64(sum, vec2(candidate_amount(rank, weighted, scale), 0u));
+      if (!less64(sum, target_sum)) {
+        break;
+      }
+      rank++;
+    }
+    found.bin = rank;
+  }
+  return workgroupUniformLoad(&found).bin;
+}
+
+// How many of the first `end` candidates min-p keeps: they are the first ones.
+fn count_from_key(end: u32, floor_key: u32) -> u32 {
+  var count = 0u;
+  for (var rank = lid; rank < end; rank += WORKGROUP_SIZE) {
+    count += select(0u, 1u, ordered_key(rank) >= floor_key);
+  }
+  return uniform_word(scan_amount(vec2(count, 0u)).x);
+}
+
+// Sum of what the mass kernel found.
+fn row_mass() -> vec2<u32> {
+  var amount = vec2(0u);
+  for (var group = lid; group < call.groups; group += WORKGROUP_SIZE) {
+    amount = add64(amount, masses[first_group + group]);
+  }
+  return scan_amount(amount);
+}
+
+// ---- the cut ------------------------------------------------------------------------------------------------------
+
+// Filters a row whose kept tokens are few. False if they are not; then nothing is decided. Leaves the kept tokens'
+// draw weights in candidate_keys (0 for the others), and the cut in shared_cut.
+fn few(plan: Plan, max_key: u32, floor_key: u32) -> u32 {
+  let by_count = (plan.flags & FLAG_TOP_K) != 0u;
+  let min_p_first = (plan.flags & FLAG_MIN_P_FIRST) != 0u;
+  if (by_count && plan.top_k > TOP_K_REACH) {
+    return 0u;
+  }
+  let low = reach_of_delegates(select(NUCLEUS_REACH, plan.top_k, by_count), max_key);
+  let count = gather(low, 0xffffffffu, 0u, NO_TOKEN);
+  if (count > MOST_CANDIDATES) {
+    return 0u;
+  }
+  order_candidates(count);
+  var end = select(count, min(count, plan.top_k), by_count);
+  if (min_p_first) {
+    end = count_from_key(end, floor_key);
+  }
+  if ((plan.flags & FLAG_TOP_P) != 0u) {
+    var total: vec2<u32>;
+    if (by_count) {
+      total = scan_candidates(end, true, plan.filter_scale);
+    } else {
+      total = row_mass();
+      scan_candidates(end, true, plan.filter_scale);
+    }
+    let last = claim_candidate(end, true, plan.filter_scale, mass_needed(plan.top_p, total));
+    if (last == NOWHERE) {
+      return 0u; // the nucleus is larger
+    }
+    end = last + 1u;
+  }
+  if (!min_p_first) {
+    end = count_from_key(end, floor_key);
+  }
+  if (lid == 0u) {
+    shared_cut = Cut(ordered_key(end - 1u), candidate_ids[atomicLoad(&bins[end - 1u])]);
+  }
+  workgroupBarrier();
+  weigh_candidates(count, plan.draw_scale, shared_cut);
+  return count;
+}
+
+// Turns the candidates' keys into draw weights; 0 for those behind the cut.
+fn weigh_candidates(count: u32, scale: f32, cut: Cut) {
+  for (var i = lid; i < count; i += WORKGROUP_SIZE) {
+    let key = candidate_keys[i];
+    candidate_keys[i] = select(0u, weight_of_key(half_max, key, scale), is_kept(key, candidate_ids[i], cut));
+  }
+  workgroupBarrier();
+}
+
+// Filters any row.
+fn many(plan: Plan, max_key: u32, floor_key: u32) -> Cut {
+  let floor_cut = Cut(floor_key, NO_TOKEN);
+  let min_p_first = (plan.flags & FLAG_MIN_P_FIRST) != 0u;
+  var cut = Cut(1u, NO_TOKEN);
+  if (min_p_first) {
+    cut = floor_cut;
+  }
+  if ((plan.flags & FLAG_TOP_K) != 0u) {
+    cut = cut_where(cut, max_key, false, plan.top_k, plan.filter_scale);
+  }
+  if ((plan.flags & FLAG_TOP_P) != 0u) {
+    cut = cut_where(cut, max_key, true, plan.top_p, plan.filter_scale);
+  }
+  return stricter(cut, floor_cut);
+}
+
+// The first place in the ordered row, up to `before`, where the running sum reaches its target: `goal` tokens, or, if
+// weighted, the share `goal` of the mass up to `before`. Returns `before` if there are fewer tokens.
+fn cut_where(before: Cut, max_key: u32, weighted: bool, goal: u32, scale: f32) -> Cut {
+  // 1. Over distances, where a row of any shape spreads well. The bin is then turned into a range of keys.
+  clear_bins();
+  for (var group = lid; group < call.groups; group += WORKGROUP_SIZE) {
+    if (delegates[first_group + group] < before.key) {
+      continue;
+    }
+    for (var j = 0u; j < QUADS; j++) {
+      let quad = quad_of(group, j);
+      let bits = load_quad(row, quad);
+      let raw = raw_keys(bits);
+      let kept = are_kept(final_keys(raw), id_of(row, quad), before);
+      let away = distances(half_max, safe_logits(bits, raw), scale);
+      var amounts = vec4(1u);
+      if (weighted) {
+        amounts = exp2fix(away);
+      }
+      for (var lane = 0u; lane < 4u; lane++) {
+        if (kept[lane] && amounts[lane] != 0u) {
+          add_to_bin(min(away[lane] >> DISTANCE_SHIFT, BINS - 1u), vec2(amounts[lane], 0u));
+        }
+      }
+    }
+  }
+  let total = scan_bins();
+  var target_sum = vec2(goal, 0u);
+  if (weighted) {
+    target_sum = mass_needed(goal, total);
+  }
+  var at = claim_bin(target_sum);
+  if (at.bin == NOWHERE) {
+    return before;
+  }
+  var sum = at.before;
+  var high = max_key;
+  if (at.bin > 0u) {
+    high = key_of_distance(max_key, (at.bin << DISTANCE_SHIFT) - 1u, scale) - 1u;
+  }
+  var low = before.key;
+  if (at.bin < BINS - 1u) {
+    low = max(low, key_of_distance(max_key, ((at.bin + 1u) << DISTANCE_SHIFT) - 1u, scale));
+  }
+  var first_id = 0u;
+  var last_id = NO_TOKEN;
+  if (low == before.key) {
+    last_id = before.id;
+  }
+
+  loop {
+    // 2. What is left fits: order it, and walk.
+    let count = gather(low, high, first_id, last_id);
+    if (count <= MOST_CANDIDATES) {
+      order_candidates(count);
+      scan_candidates(count, weighted, scale);
+      let rank = claim_candidate(count, weighted, scale, sub64(target_sum, sum));
+      if (lid == 0u) {
+        let slot = atomicLoad(&bins[min(rank, MOST_CANDIDATES - 1u)]);
+        shared_cut = Cut(candidate_keys[slot], candidate_ids[slot]);
+      }
+      return workgroupUniformLoad(&shared_cut);
+    }
+    // 3. It does not: narrow the range of keys, or, where all keys are equal, of ids.
+    let smallest = uniform_word(atomicLoad(&smallest_key));
+    high = uniform_word(atomicLoad(&largest_key));
+    if (smallest != low) {
+      low = smallest;
+      last_id = NO_TOKEN; // the ids were those of a key that does not occur
+    }
+    let by_id = low == high;
+    let ids_end = min(last_id, call.vocab - 1u);
+    let shift = select(shift_of(high - low), shift_of(ids_end - first_id), by_id);
+    clear_bins();
+    for (var group = lid; group < call.groups; group += WORKGROUP_SIZE) {
+      if (delegates[first_group + group] < low) {
+        continue;
+      }
+      for (var j = 0u; j < QUADS; j++) {
+        let quad = quad_of(group, j);
+        let keys = keys_of(load_quad(row, quad));
+        let ids = vec4(id_of(row, quad)) + vec4(0u, 1u, 2u, 3u);
+        let wanted = in_range(keys, ids, low, high, first_id, last_id);
+        for (var lane = 0u; lane < 4u; lane++) {
+          if (wanted[lane]) {
+            let amount = select(1u, weight_of_key(half_max, keys[lane], scale), weighted);
+            add_to_bin(select(high - keys[lane], ids[lane] - first_id, by_id) >> shift, vec2(amount, 0u));
+          }
+        }
+      }
+    }
+    scan_bins();
+    at = claim_bin(sub64(target_sum, sum));
+    sum = add64(sum, at.before);
+    if (by_id) {
+      first_id += at.bin << shift;
+      last_id = min(last_id, first_id + ((1u << shift) - 1u));
+    } else {
+      high -= at.bin << shift;
+      let next_low = high - min(high, (1u << shift) - 1u);
+      if (next_low > low) {
+        low = next_low;
+        last_id = NO_TOKEN;
+      }
+    }
+  }
+}
+
+// ---- the draw -----------------------------------------------------------------------------------------------------
+
+struct Drawn {
+  token: u32,
+  weight: u32,
+  mass: vec2<u32>,
+}
+
+var<workgroup> drawn: Drawn;
+
+// Draws among candidates that carry their weights, in token-id order: the one whose running sum first exceeds the point.
+fn draw_candidate(count: u32, u: vec2<u32>) {
+  var amount = vec2(0u);
+  for (var i = lid; i < count; i += WORKGROUP_SIZE) {
+    amount = add64(amount, vec2(candidate_keys[i], 0u));
+  }
+  let total = scan_amount(amount);
+  let point = draw_point(u, total);
+  for (var i = lid; i < count; i += WORKGROUP_SIZE) {
+    let weight = candidate_keys[i];
+    let id = candidate_ids[i];
+    if (weight == 0u) {
+      continue;
+    }
+    var before = vec2(0u);
+    for (var j = 0u; j < count; j++) {
+      if (candidate_ids[j] < id) {
+        before = add64(before, vec2(candidate_keys[j], 0u));
+      }
+    }
+    if (!less64(point, before) && less64(point, add64(before, vec2(weight, 0u)))) {
+      drawn = Drawn(id, weight, total);
+    }
+  }
+}
+
+// Adds up the draw weights of the kept tokens, group by group.
+fn weigh_groups(cut: Cut, scale: f32) {
+  for (var group = lid; group < call.groups; group += WORKGROUP_SIZE) {
+    let delegate = delegates[first_group + group];
+    var low = vec4(0u);
+    var high = vec4(0u);
+    if (delegate >= cut.key && distance_of_key(half_max, delegate, scale) < ZERO_WEIGHT_DISTANCE) {
+      for (var j = 0u; j < QUADS; j++) {
+        let weights = kept_weights(quad_of(group, j), cut, scale);
+        low += weights & vec4(0xffffu);
+        high += weights >> vec4(16u);
+      }
+    }
+    masses[first_group + group] = join_halves(low, high);
+  }
+  storageBarrier();
+}
+
+fn kept_weights(quad: u32, cut: Cut, scale: f32) -> vec4<u32> {
+  let bits = load_quad(row, quad);
+  let raw = raw_keys(bits);
+  let weights = exp2fix(distances(half_max, safe_logits(bits, raw), scale));
+  return select(vec4(0u), weights, are_kept(final_keys(raw), id_of(row, quad), cut));
+}
+
+// Draws from the masses of the groups: first a run of groups, then a run of quads in it, then a token.
+fn draw_group(cut: Cut, scale: f32, u: vec2<u32>) {
+  clear_bins();
+  // Whole tiles of LANES groups, since only those are consecutive tokens.
+  let groups = ((call.groups + BINS - 1u) / BINS + LANES - 1u) / LANES * LANES;
+  for (var bin = lid; bin < BINS; bin += WORKGROUP_SIZE) {
+    var amount = vec2(0u);
+    for (var group = bin * groups; group < min((bin + 1u) * groups, call.groups); group++) {
+      amount = add64(amount, masses[first_group + group]);
+    }
+    atomicStore(&bins[bin * 2u], amount.x);
+    atomicStore(&bins[bin * 2u + 1u], amount.y);
+  }
+  let total = scan_bins();
+  let one = vec2(1u, 0u);
+  var rest = add64(draw_point(u, total), one); // the running sum has to reach this
+  let run = claim_bin(rest);
+  rest = sub64(rest, run.before);
+
+  let quads = groups * QUADS;
+  let first = run.bin * quads;
+  let stride = (quads + BINS - 1u) / BINS;
+  clear_bins();
+  for (var i = lid; i < quads; i += WORKGROUP_SIZE) {
+    let weights = kept_weights(first + i, cut, scale);
+    add_to_bin(i / stride, join_halves(weights & vec4(0xffffu), weights >> vec4(16u)));
+  }
+  scan_bins();
+  let part = claim_bin(rest);
+  rest = sub64(rest, part.before);
+  if (lid == 0u) {
+    var i = part.bin * stride * 4u;
+    loop {
+      let quad = first + (i >> 2u);
+      let weight = kept_weights(quad, cut, scale)[i & 3u];
+      if (!less64(vec2(weight, 0u), rest)) {
+        drawn = Drawn(id_of(row, quad) + (i & 3u), weight, total);
+        break;
+      }
+      rest = sub64(rest, vec2(weight, 0u));
+      i++;
+    }
+  }
+}
+
+// The first token of the ordered row: the lowest id among the largest keys.
+fn best(max_key: u32) {
+  if (lid == 0u) {
+    atomicStore(&smallest_id, 0xffffffffu);
+  }
+  workgroupBarrier();
+  for (var group = lid; group < call.groups; group += WORKGROUP_SIZE) {
+    if (delegates[first_group + group] == max_key) {
+      atomicMin(&smallest_id, group / LANES);
+      break;
+    }
+  }
+  workgroupBarrier();
+  let tile = uniform_word(atomicLoad(&smallest_id));
+  if (lid == 0u) {
+    atomicStore(&smallest_id, 0xffffffffu);
+  }
+  workgroupBarrier();
+  for (var i = lid; i < LANES * QUADS; i += WORKGROUP_SIZE) {
+    let quad = tile * LANES * QUADS + i;
+    let hits = keys_of(load_quad(row, quad)) == vec4(max_key);
+    if (any(hits)) {
+      let lane = select(select(select(3u, 2u, hits.z), 1u, hits.y), 0u, hits.x);
+      atomicMin(&smallest_id, id_of(row, quad) + lane);
+    }
+  }
+  workgroupBarrier();
+  if (lid == 0u) {
+    drawn = Drawn(atomicLoad(&smallest_id), WEIGHT_ONE, vec2(WEIGHT_ONE, 0u));
+  }
+}
+
+// Why a row has no candidate.
+fn status_of_empty_row() -> u32 {
+  if (lid == 0u) {
+    atomicStore(&largest_key, STATUS_MASKED);
+  }
+  workgroupBarrier();
+  for (var i = lid; i < call.groups * QUADS; i += WORKGROUP_SIZE) {
+    if (any((load_quad(row, i) & vec4(0x7fffffffu)) > vec4(0x7f800000u))) {
+      atomicMax(&largest_key, STATUS_NAN);
+    }
+  }
+  workgroupBarrier();
+  return uniform_word(atomicLoad(&largest_key));
+}
+
+@compute @workgroup_size(WORKGROUP_SIZE)
+fn draw_main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) index: u32) {
+  lid = index;
+  let row_index = workgroup.x;
+  let state = call.first_row + row_index;
+  let plan = call.plans[row_index];
+  row = row_of(row_index);
+  first_group = row_index * call.groups;
+  let max_key = uniform_word(atomicLoad(&states[state].max_key));
+  half_max = logit_of_key(max_key) * 0.5;
+
+  // The row's counter: read, then moved on, whatever comes of the row.
+  var position = vec2(states[state].position_low, states[state].position_high);
+  if ((plan.flags & FLAG_POSITION) != 0u) {
+    position = plan.position;
+  }
+  let u = uniform_of(plan.seed, position);
+  storageBarrier();
+
+  var status = STATUS_OK;
+  var cut = Cut(1u, NO_TOKEN);
+  if (max_key == 0u) {
+    status = status_of_empty_row();
+    if (lid == 0u) {
+      drawn = Drawn(NO_TOKEN, 0u, vec2(0u));
+    }
+  } else if ((plan.flags & FLAG_GREEDY) != 0u) {
+    best(max_key);
+    workgroupBarrier();
+    cut = Cut(max_key, drawn.token);
+  } else {
+    var floor_key = 1u;
+    if ((plan.flags & FLAG_MIN_P) != 0u) {
+      floor_key = key_of_distance(max_key, plan.min_p_distance, plan.filter_scale);
+    }
+    if ((plan.flags & (FLAG_TOP_K | FLAG_TOP_P)) == 0u) {
+      cut = Cut(floor_key, NO_TOKEN);
+      draw_group(cut, plan.draw_scale, u);
+    } else {
+      var count = few(plan, max_key, floor_key);
+      if (count != 0u) {
+        cut = workgroupUniformLoad(&shared_cut);
+        draw_candidate(count, u);
+      } else {
+        cut = many(plan, max_key, floor_key);
+        if ((plan.flags & FLAG_TOP_K) != 0u && plan.top_k <= TOP_K_REACH) {
+          // A top-k small enough to be written down, so that no room for masses is needed.
+          count = gather(cut.key, 0xffffffffu, 0u, cut.id);
+          weigh_candidates(count, plan.draw_scale, cut);
+          draw_candidate(count, u);
+        } else {
+          weigh_groups(cut, plan.draw_scale);
+          draw_group(cut, plan.draw_scale, u);
+        }
+      }
+    }
+  }
+  workgroupBarrier();
+
+  if (lid == 0u) {
+    results[state] = RowResult(
+      drawn.token, status, drawn.weight, drawn.mass.x, drawn.mass.y, cut.key, cut.id, max_key);
+    let word = call.token_first + row_index * call.token_stride;
+    tokens[word] = drawn.token;
+    if (call.token_stride == 2u) {
+      tokens[word + 1u] = 0u;
+    }
+    if ((plan.flags & FLAG_PEEK) == 0u) {
+      let next = add64(position, vec2(1u, 0u));
+      states[state].position_low = next.x;
+      states[state].position_high = next.y;
+    }
+    atomicStore(&states[state].max_key, 0u);
+  }
+}

@@ -1,0 +1,27 @@
+// Ordered keys of float bits. Twin: keyOfBits and bitsOfKey in src/reference/numeric.ts.
+
+const LOWEST_KEY = 0x00ffffffu; // of the lowest finite float; what cannot be sampled has key 0
+const NO_TOKEN = 0xffffffffu;
+
+// Orders the bits of floats. Positive NaNs wrap round to the bottom, beside negative NaNs and -inf.
+fn raw_keys(bits: vec4<u32>) -> vec4<u32> {
+  let sign = bitcast<vec4<u32>>(bitcast<vec4<i32>>(bits) >> vec4(31u));
+  return (bits ^ (sign | vec4(0x80000000u))) + vec4(0x7fffffu);
+}
+
+// Makes raw keys final: 0 for NaN and -inf, +inf like the largest finite float, -0 like +0. Monotone, so it may be
+// applied after a maximum.
+fn final_keys(raw: vec4<u32>) -> vec4<u32> {
+  var keys = min(raw, vec4(0xfffffffeu));
+  keys = select(keys, vec4(0x807fffffu), keys == vec4(0x807ffffeu));
+  return select(vec4(0u), keys, keys >= vec4(LOWEST_KEY));
+}
+
+fn keys_of(bits: vec4<u32>) -> vec4<u32> {
+  return final_keys(raw_keys(bits));
+}
+
+fn logit_of_key(key: u32) -> f32 {
+  let lifted = key - 0x7fffffu;
+  return bitcast<f32>(select(~lifted, lifted & 0x7fffffffu, lifted >= 0x80000000u));
+}

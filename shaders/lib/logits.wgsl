@@ -1,0 +1,82 @@
+// Reads logits where they lie, four consecutive tokens (a quad) at a time, whatever their type and alignment.
+// Quads are aligned in the buffer, not in the row, so a row's first and last quad may hold tokens of its neighbours:
+// those read as -inf.
+
+#if HALF
+alias Quad = vec2<u32>;
+#else
+alias Quad = vec4<u32>;
+#endif
+
+override LANES: u32; // groups whose quads alternate in memory: 1 on a CPU, more where neighbours should load together
+override QUADS: u32; // quads of a group
+
+const MINUS_INFINITY = 0xff800000u;
+
+struct Row {
+  first_quad: u32,
+  lead: u32, // tokens of the first quad that lie before the row
+}
+
+fn row_of(index: u32) -> Row {
+  let first = call.first + index * call.row_stride;
+  return Row(first >> 2u, first & 3u);
+}
+
+// The j-th quad of a group.
+fn quad_of(group: u32, j: u32) -> u32 {
+  return (group / LANES * QUADS + j) * LANES + group % LANES;
+}
+
+// Token id of a quad's first lane. Wraps below zero in front of the row: compare unsigned.
+fn id_of(row: Row, quad: u32) -> u32 {
+  return quad * 4u - row.lead;
+}
+
+#if HALF
+fn unpack(quad: Quad) -> vec4<u32> {
+  return widen(vec4(quad.x & 0xffffu, quad.x >> 16u, quad.y & 0xffffu, quad.y >> 16u));
+}
+
+fn load_word(element: u32) -> u32 {
+  return widen(vec4((logit_words[element >> 1u] >> ((element & 1u) * 16u)) & 0xffffu)).x;
+}
+#if BFLOAT
+fn widen(half: vec4<u32>) -> vec4<u32> {
+  return half << vec4(16u);
+}
+#else
+fn widen(half: vec4<u32>) -> vec4<u32> {
+  let magnitude = half & vec4(0x7fffu);
+  var bits = (magnitude << vec4(13u)) + 0x38000000u;
+  bits += select(vec4(0u), vec4(0x38000000u), magnitude >= vec4(0x7c00u)); // inf, NaN
+  // Subnormals are normal as float32, and the product is exact.
+  let subnormal = bitcast<vec4<u32>>(vec4<f32>(magnitude) * 5.9604644775390625e-8);
+  return select(bits, subnormal, magnitude < vec4(0x400u)) | ((half & vec4(0x8000u)) << vec4(16u));
+}
+#endif
+#else
+fn unpack(quad: Quad) -> vec4<u32> {
+  return quad;
+}
+
+fn load_word(element: u32) -> u32 {
+  return logit_words[element];
+}
+#endif
+
+// The float32 bits of four consecutive tokens.
+fn load_quad(row: Row, quad: u32) -> vec4<u32> {
+  let id = id_of(row, quad);
+  let at = row.first_quad + quad;
+  if (id < call.vocab && call.vocab - id >= 4u) {
+    return unpack(logits[at]);
+  }
+  var bits = vec4(MINUS_INFINITY);
+  for (var lane = 0u; lane < 4u; lane++) {
+    if (id + lane < call.vocab) {
+      bits[lane] = load_word(at * 4u + lane);
+    }
+  }
+  return bits;
+}

@@ -1,0 +1,61 @@
+// What the host packs for a call. Twin: src/webgpu/pack.ts.
+
+const FLAG_GREEDY = 1u; // keep the best token only
+const FLAG_MASS = 2u; // the mass kernel runs for this row
+const FLAG_TOP_K = 4u;
+const FLAG_TOP_P = 8u;
+const FLAG_MIN_P = 16u;
+const FLAG_MIN_P_FIRST = 32u; // the mass that top-p measures leaves out what min-p removes
+const FLAG_POSITION = 64u; // the position is given; else it is the row's counter
+const FLAG_PEEK = 128u; // look only: the counter stays where it is
+
+struct Plan {
+  flags: u32,
+  top_k: u32,
+  top_p: u32, // share of the mass, in 2^-32
+  min_p_distance: u32, // largest distance that min-p keeps, at filter_scale
+  filter_scale: f32,
+  draw_scale: f32,
+  seed: vec2<u32>,
+  position: vec2<u32>,
+}
+
+struct Call {
+  vocab: u32,
+  groups: u32, // of a row; a multiple of LANES
+  first: u32, // element of the first row's first logit
+  row_stride: u32, // in elements
+  first_row: u32, // of this dispatch in the whole batch
+  token_first: u32, // words
+  token_stride: u32, // words: 1, or 2 for 64-bit integers
+  reserved: u32,
+  plans: array<Plan>,
+}
+
+// Lives as long as the sampler, one per row.
+struct RowState {
+  max_key: atomic<u32>, // 0 between calls: raised by max, put back by draw
+  position_low: u32,
+  position_high: u32,
+}
+
+const STATUS_OK = 0u;
+const STATUS_MASKED = 1u;
+const STATUS_NAN = 2u;
+
+struct RowResult {
+  token: u32,
+  status: u32,
+  weight: u32,
+  mass_low: u32,
+  mass_high: u32,
+  cut_key: u32, // the last kept token of the ordered row
+  cut_id: u32,
+  max_key: u32,
+}
+
+// A place in the ordered row: keys descending, then ids ascending.
+struct Cut {
+  key: u32,
+  id: u32,
+}

@@ -1,0 +1,39 @@
+// list: writes down what draw left of every row, in no order: token, key and draw weight. Run twice: without room it only
+// counts, and the host then knows how much room there has to be. Twin: src/reference/list.ts.
+
+override WORKGROUP_SIZE: u32;
+
+// [rows] of (count, room, first entry), then entries of (token, key, weight).
+@group(2) @binding(0) var<storage, read_write> listing: array<atomic<u32>>;
+
+@compute @workgroup_size(WORKGROUP_SIZE)
+fn list_main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
+  let group = workgroup.x * WORKGROUP_SIZE + lid;
+  let found = results[call.first_row + workgroup.y];
+  if (group >= call.groups || found.max_key == 0u) {
+    return;
+  }
+  let row = row_of(workgroup.y);
+  let half_max = logit_of_key(found.max_key) * 0.5;
+  let header = (call.first_row + workgroup.y) * 3u;
+  let room = atomicLoad(&listing[header + 1u]);
+  let first = atomicLoad(&listing[header + 2u]);
+  for (var j = 0u; j < QUADS; j++) {
+    let quad = quad_of(group, j);
+    let keys = keys_of(load_quad(row, quad));
+    for (var lane = 0u; lane < 4u; lane++) {
+      let id = id_of(row, quad) + lane;
+      let key = keys[lane];
+      if (key > found.cut_key || (key == found.cut_key && id <= found.cut_id)) {
+        let slot = atomicAdd(&listing[header], 1u);
+        if (slot < room) {
+          let weight = weight_of_key(half_max, key, call.plans[workgroup.y].draw_scale);
+          let entry = (first + slot) * 3u;
+          atomicStore(&listing[entry], id);
+          atomicStore(&listing[entry + 1u], key);
+          atomicStore(&listing[entry + 2u], weight);
+        }
+      }
+    }
+  }
+}

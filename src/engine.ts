@@ -1,0 +1,47 @@
+import type { RowPlan } from "./params.ts";
+import type { RowStatus } from "./reference/draw.ts";
+import type { RowCandidates } from "./reference/list.ts";
+
+/** What a call of `sample` returns, one entry per row. */
+export interface SampleResult {
+  /** Token ids, `[rows]`; 0xFFFFFFFF where a row has no candidate. */
+  readonly tokens: Uint32Array;
+  /**
+   * Natural logarithm of the probability each token was drawn with: after temperature and filters, renormalised over
+   * the kept tokens, so 0 when only one is kept (always so when greedy). `NaN` where there is no token. `[rows]`
+   */
+  readonly logprobs: Float32Array;
+  /** `"ok"`, or why there is no token: `"masked"` (every logit is -inf), `"nan"` (`NaN`s left no candidate). `[rows]` */
+  readonly status: readonly RowStatus[];
+}
+
+/** Checked logits: where the rows of a call lie. Offsets and strides are in elements. */
+export interface LogitsView {
+  readonly source: Float32Array | Uint16Array | GPUBuffer;
+  readonly offset: number;
+  readonly rowStride: number;
+  readonly rows: number;
+}
+
+/** Checked target of `encode`. */
+export interface TokensView {
+  readonly buffer: GPUBuffer;
+  /** In tokens. */
+  readonly offset: number;
+  /** 32-bit words of a token: 1, or 2 for 64-bit integers. */
+  readonly words: 1 | 2;
+}
+
+/** What both engines do. Everything they are given has been checked. */
+export interface Engine {
+  readonly kind: "webgpu" | "cpu";
+  sample(logits: LogitsView, plans: readonly RowPlan[]): Promise<SampleResult>;
+  candidates(logits: LogitsView, plans: readonly RowPlan[]): Promise<RowCandidates[]>;
+  encode(encoder: GPUCommandEncoder, logits: LogitsView, tokens: TokensView, plans: readonly RowPlan[]): void;
+  destroy(): void;
+}
+
+/** Whether a value is a GPU buffer, of whichever WebGPU implementation. */
+export function isGPUBuffer(value: unknown): value is GPUBuffer {
+  return typeof value === "object" && value !== null && "mapAsync" in value && "usage" in value;
+}

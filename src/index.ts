@@ -1,0 +1,22 @@
+/**
+ * Turns LLM logits into tokens on WebGPU: the same token on every GPU, every browser and the CPU.
+ *
+ * @module
+ */
+export type { SampleResult } from "./engine.ts";
+export type { SamplingOrder, SamplingParams } from "./params.ts";
+export type { LogitsType } from "./reference/convert.ts";
+export type { RowStatus } from "./reference/draw.ts";
+export type { RowCandidates } from "./reference/list.ts";
+export { NO_TOKEN } from "./reference/numeric.ts";
+export {
+  type BatchParams,
+  createSampler,
+  type EncodeTarget,
+  type Logits,
+  type LogitsLayout,
+  MAX_VOCAB_SIZE,
+  type Sampler,
+  type SamplerOptions,
+} from "./sampler.ts";
+export type { Tuning } from "./webgpu/tuning.ts";

@@ -1,0 +1,190 @@
+/**
+ * The sampling parameters: names, defaults, validation, and the integers that both engines work with.
+ *
+ * Everything that a user says with a fraction becomes an integer here, once, on the host, with the rule beside the
+ * code. The engines never see a probability.
+ */
+import {
+  distanceOfWeight,
+  distanceScale,
+  GREEDY_TEMPERATURE,
+  MAX_DISTANCE,
+  WEIGHT_ONE,
+} from "./reference/numeric.ts";
+
+/** The order in which the stages run; see `docs/rules.md`. */
+export type SamplingOrder = "transformers" | "vllm" | "llama.cpp";
+
+/** What a row is sampled with. Every field may be left out. */
+export interface SamplingParams {
+  /**
+   * Divides the logits: below 1 sharper, above 1 flatter. Finite, at least 0. Below 1e-5 the row is greedy: the most
+   * probable token, the lowest id among equals, no random number. Default 1.
+   */
+  readonly temperature?: number;
+  /** Keeps the `topK` most probable tokens (Fan et al. 2018), exactly that many. Integer, at least 0; 0 is off. Default 0. */
+  readonly topK?: number;
+  /**
+   * Keeps the shortest run of most probable tokens whose probability reaches `topP`, at least one (nucleus sampling,
+   * Holtzman et al. 2020). From 0 to 1; 1 is off, 0 keeps one token. Default 1.
+   */
+  readonly topP?: number;
+  /**
+   * Keeps the tokens at least `minP` times as probable as the most probable one (Nguyen et al. 2024). From 0 to 1;
+   * 0 is off. Default 0.
+   */
+  readonly minP?: number;
+  /**
+   * Seed of the row's random stream, an integer from 0 to 2^64 - 1 (a `number` only up to 2^53 - 1). Rows that share
+   * a seed and a position share their random number. Left out, the row has a random seed of its own, the same for the
+   * sampler's life.
+   */
+  readonly seed?: bigint | number;
+  /**
+   * Which number of the row's random stream this call uses, from 0 to 2^64 - 1. Left out, one more than in the last
+   * call for this row, and 0 in the first. A given position also moves the row there: the next call goes on after it.
+   */
+  readonly position?: bigint | number;
+  /**
+   * In which order the stages run. `"transformers"`: temperature, top-k, top-p, min-p. `"vllm"`: temperature, min-p,
+   * top-k, top-p. `"llama.cpp"`: top-k, top-p, min-p at temperature 1, then the draw at `temperature`.
+   * Default `"transformers"`.
+   */
+  readonly order?: SamplingOrder;
+}
+
+/** One row's parameters as integers: what the engines decide on. */
+export interface RowPlan {
+  /** Keep the best token only; nothing below matters then. */
+  readonly greedy: boolean;
+  /** How many tokens to keep at most; {@link TOP_K_OFF} for all. */
+  readonly topK: number;
+  /** Nucleus share `round(p · 2^32) - 2^12`; {@link TOP_P_OFF} for all. */
+  readonly topP: number;
+  /** Largest distance that min-p keeps, at `filterScale`; `MAX_DISTANCE` for all. */
+  readonly minPDistance: number;
+  /** Whether the mass that top-p measures leaves out what min-p removes. */
+  readonly minPFirst: boolean;
+  /** Distance scale at which top-p and min-p see the row. */
+  readonly filterScale: number;
+  /** Distance scale at which the token is drawn. */
+  readonly drawScale: number;
+  /** `undefined`: a seed of the sampler's and the row's. */
+  readonly seed: bigint | undefined;
+  /** `undefined`: where the row's counter stands. */
+  readonly position: bigint | undefined;
+}
+
+/** `RowPlan.topK` when top-k is off. */
+export const TOP_K_OFF = 0xffff_ffff;
+/** `RowPlan.topP` when top-p is off. */
+export const TOP_P_OFF = 0xffff_ffff;
+
+const NAMES: ReadonlySet<string> = new Set<keyof SamplingParams>([
+  "temperature",
+  "topK",
+  "topP",
+  "minP",
+  "seed",
+  "position",
+  "order",
+]);
+const ORDERS: readonly string[] = ["transformers", "vllm", "llama.cpp"] satisfies SamplingOrder[];
+
+/**
+ * Checks one row's parameters and turns them into integers.
+ *
+ * @param vocabSize tokens in a row; a top-k of as many is off
+ * @param at how messages name this object, `"params"` or `"params[3]"`
+ * @throws TypeError for a wrong type or an unknown name, RangeError for a value that is not allowed
+ */
+export function planRow(params: SamplingParams, vocabSize: number, at = "params"): RowPlan {
+  if (typeof params !== "object" || params === null) {
+    throw new TypeError(`${at}: expected an object of sampling parameters, got ${show(params)}`);
+  }
+  for (const name of Object.keys(params)) {
+    if (!NAMES.has(name)) {
+      throw new TypeError(`${at}.${name}: unknown parameter; known are ${[...NAMES].join(", ")}`);
+    }
+  }
+  const temperature = numberOf(params.temperature, 1, `${at}.temperature`);
+  if (!(temperature >= 0 && temperature < Infinity)) fail(`${at}.temperature`, temperature, "a finite number, 0 or more");
+  const topK = numberOf(params.topK, 0, `${at}.topK`);
+  if (!(Number.isInteger(topK) && topK >= 0)) fail(`${at}.topK`, topK, "an integer, 0 (off) or more");
+  const topP = numberOf(params.topP, 1, `${at}.topP`);
+  if (!(topP >= 0 && topP <= 1)) fail(`${at}.topP`, topP, "a number from 0 to 1");
+  const minP = numberOf(params.minP, 0, `${at}.minP`);
+  if (!(minP >= 0 && minP <= 1)) fail(`${at}.minP`, minP, "a number from 0 to 1");
+  const order = params.order ?? "transformers";
+  if (!ORDERS.includes(order)) {
+    const error = `${at}.order: expected one of ${ORDERS.map(show).join(", ")}, got ${show(order)}`;
+    throw typeof order === "string" ? new RangeError(error) : new TypeError(error);
+  }
+  const seed = wideInteger(params.seed, `${at}.seed`);
+  const position = wideInteger(params.position, `${at}.position`);
+
+  // The share of the mass a nucleus must reach, less 2^-20: see `massNeeded`. A share of nothing keeps one token.
+  const share = Math.max(0, Math.round(topP * 2 ** 32) - 2 ** 12);
+  const greedy = temperature < GREEDY_TEMPERATURE || topK === 1 || share === 0;
+  const drawScale = greedy ? 0 : distanceScale(temperature);
+  return {
+    greedy,
+    topK: topK === 0 || topK >= vocabSize ? TOP_K_OFF : topK,
+    topP: topP === 1 ? TOP_P_OFF : share,
+    // minP · (1 - 2^-20) of the largest weight, rounded down: a token whose ratio *is* minP stays in spite of rounding.
+    minPDistance: minP === 0 ? MAX_DISTANCE : distanceOfWeight(Math.floor(minP * (1 - 2 ** -20) * WEIGHT_ONE)),
+    minPFirst: order === "vllm",
+    filterScale: order === "llama.cpp" ? distanceScale(1) : drawScale,
+    drawScale,
+    seed,
+    position,
+  };
+}
+
+/**
+ * Checks the parameters of a call: one object for all rows, or an array with one per row.
+ *
+ * @throws as {@link planRow}; RangeError for an array whose length is not the number of rows
+ */
+export function planRows(
+  params: SamplingParams | readonly SamplingParams[] | undefined,
+  rows: number,
+  vocabSize: number,
+): RowPlan[] {
+  if (!Array.isArray(params)) {
+    return new Array<RowPlan>(rows).fill(planRow((params as SamplingParams | undefined) ?? {}, vocabSize));
+  }
+  if (params.length !== rows) {
+    throw new RangeError(`params: expected one object for all rows or an array of ${rows}, got an array of ${params.length}`);
+  }
+  return params.map((row: SamplingParams, index) => planRow(row, vocabSize, `params[${index}]`));
+}
+
+/** A 64-bit unsigned integer given as `bigint` or as a safe `number`. */
+function wideInteger(value: bigint | number | undefined, at: string): bigint | undefined {
+  if (value === undefined) return undefined;
+  if (typeof value !== "bigint" && typeof value !== "number") {
+    throw new TypeError(`${at}: expected a bigint or an integer number, got ${show(value)}`);
+  }
+  if (typeof value === "number" && !Number.isSafeInteger(value)) fail(at, value, "an integer from 0 to 2^53 - 1 (a bigint for more)");
+  if (value < 0 || value > 0xffff_ffff_ffff_ffffn) fail(at, value, "an integer from 0 to 2^64 - 1");
+  return BigInt(value);
+}
+
+function numberOf(value: number | undefined, fallback: number, at: string): number {
+  if (value === undefined) return fallback;
+  if (typeof value !== "number") throw new TypeError(`${at}: expected a number, got ${show(value)}`);
+  return value;
+}
+
+function fail(at: string, value: unknown, allowed: string): never {
+  throw new RangeError(`${at}: expected ${allowed}, got ${show(value)}`);
+}
+
+/** A value as it reads in an error message. */
+export function show(value: unknown): string {
+  if (typeof value === "string") return JSON.stringify(value);
+  if (typeof value === "bigint") return `${value}n`;
+  if (typeof value === "object" && value !== null) return Object.prototype.toString.call(value).slice(8, -1);
+  return String(value);
+}

@@ -1,0 +1,28 @@
+/**
+ * The CPU reference: the sampling contract as plain functions, one per kernel. Also the `"cpu"` engine.
+ *
+ * @module
+ */
+export { planRow, type RowPlan, type SamplingOrder, type SamplingParams, TOP_K_OFF, TOP_P_OFF } from "../params.ts";
+export { bitsOfHalf, type LogitsType, widen } from "./convert.ts";
+export { filter, type Filtered } from "./cut.ts";
+export { best, draw, logprobOf, type RowSample, type RowStatus, sampleRow } from "./draw.ts";
+export { EXP2_TABLE } from "./exp2-table.ts";
+export { list, normalize, type RowCandidates, type WeightedCandidates } from "./list.ts";
+export { type Cut, isKept, KEEP_ALL, mass } from "./mass.ts";
+export { GROUP_SIZE, max, type RowMax } from "./max.ts";
+export {
+  bitsOfKey,
+  distance,
+  distanceOfWeight,
+  distanceScale,
+  drawPoint,
+  exp2fix,
+  keyOfBits,
+  keyOfDistance,
+  massNeeded,
+  MAX_DISTANCE,
+  NO_TOKEN,
+  WEIGHT_ONE,
+} from "./numeric.ts";
+export { philox4x32, PURPOSE, seedOfRow, uniformOf } from "./philox.ts";

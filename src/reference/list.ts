@@ -1,0 +1,40 @@
+import type { RowPlan } from "../params.ts";
+import { filter, inOrder, sum, weightsOf } from "./cut.ts";
+import { best } from "./draw.ts";
+import { isKept } from "./mass.ts";
+import { max, type RowMax } from "./max.ts";
+
+/** The kept tokens of a row, most probable first. */
+export interface RowCandidates {
+  /** Token ids, `[kept]`. */
+  readonly tokens: Uint32Array;
+  /** Probabilities after temperature and filters, renormalised, `[kept]`. */
+  readonly probabilities: Float32Array;
+}
+
+/** Kept tokens with their integer weights. */
+export interface WeightedCandidates {
+  readonly tokens: Uint32Array;
+  readonly weights: Uint32Array;
+}
+
+/** Lists what the filters keep of a row, with the weights the draw sees. The twin of `shaders/list.wgsl`. */
+export function list(logits: Float32Array, plan: RowPlan, row: RowMax = max(logits)): WeightedCandidates {
+  if (row.max === -Infinity) return { tokens: new Uint32Array(0), weights: new Uint32Array(0) };
+  if (plan.greedy) return { tokens: Uint32Array.of(best(logits, row)), weights: Uint32Array.of(0x8000_0000) };
+  const { cut, kept } = filter(logits, row, plan);
+  let tokens = kept;
+  if (tokens === undefined) {
+    tokens = new Uint32Array(logits.length);
+    let count = 0;
+    for (let id = 0; id < logits.length; id++) if (isKept(logits[id]!, id, cut)) tokens[count++] = id;
+    tokens = inOrder(logits, tokens.subarray(0, count));
+  }
+  return { tokens, weights: weightsOf(logits, row.max, tokens, plan.drawScale) };
+}
+
+/** Integer weights as probabilities: each divided by their exact sum, rounded once. */
+export function normalize({ tokens, weights }: WeightedCandidates): RowCandidates {
+  const total = sum(weights);
+  return { tokens, probabilities: Float32Array.from(weights, (weight) => weight / total) };
+}

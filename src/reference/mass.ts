@@ -1,0 +1,59 @@
+import { GROUP_SIZE, type RowMax } from "./max.ts";
+import { distance, exp2fix, MAX_DISTANCE, MAX_FLOAT, ZERO_WEIGHT_DISTANCE } from "./numeric.ts";
+
+/**
+ * A place in the ordered row: everything up to and including token `id` among the logits equal to `logit`.
+ * The order is by logit descending, then token id ascending, so that there are no ties.
+ */
+export interface Cut {
+  readonly logit: number;
+  readonly id: number;
+}
+
+/** The cut that keeps every candidate. */
+export const KEEP_ALL: Cut = { logit: -MAX_FLOAT, id: 0xffff_ffff };
+
+/** Whether a token lies before or at the cut. Never true for `NaN` and `-inf`. */
+export function isKept(logit: number, id: number, cut: Cut): boolean {
+  const z = logit > MAX_FLOAT ? MAX_FLOAT : logit;
+  return z > cut.logit || (z === cut.logit && id <= cut.id);
+}
+
+/**
+ * Adds up the weights of the kept tokens, per group of {@link GROUP_SIZE} tokens, in token-id order.
+ * The twin of `shaders/mass.wgsl`.
+ *
+ * @param scale distance scale of the temperature at which masses are wanted, see `distanceScale`
+ * @param cut only tokens up to here count
+ * @param masses scratch to write into, `[ceil(vocabSize / GROUP_SIZE)]`
+ * @returns the total, an exact integer below 2^53
+ */
+export function mass(
+  logits: Float32Array,
+  { max, delegates }: RowMax,
+  scale: number,
+  cut: Cut,
+  masses: Float64Array = new Float64Array(delegates.length),
+): number {
+  const half = Math.fround(max * 0.5);
+  const factor = Math.fround(scale);
+  let total = 0;
+  for (let group = 0; group < delegates.length; group++) {
+    const delegate = delegates[group]!;
+    let sum = 0;
+    if (delegate >= cut.logit && distance(max, delegate, scale) < ZERO_WEIGHT_DISTANCE) {
+      const start = group * GROUP_SIZE;
+      const end = Math.min(start + GROUP_SIZE, logits.length);
+      for (let id = start; id < end; id++) {
+        if (!isKept(logits[id]!, id, cut)) continue;
+        // `distance`, with what is the same for the whole row taken out of the loop
+        const z = Math.fround(Math.min(logits[id]!, MAX_FLOAT) * 0.5);
+        const t = Math.fround(Math.min(Math.fround(half - z), 1152921504606846976) * factor);
+        sum += exp2fix(Math.min(t, MAX_DISTANCE) >>> 0);
+      }
+    }
+    masses[group] = sum;
+    total += sum;
+  }
+  return total;
+}

@@ -1,0 +1,293 @@
+import {
+  type Engine,
+  isGPUBuffer,
+  type LogitsView,
+  type SampleResult,
+  type TokensView,
+} from "./engine.ts";
+import { planRows, type SamplingParams, show } from "./params.ts";
+import { bytesPerLogit, type LogitsType } from "./reference/convert.ts";
+import { CpuEngine } from "./reference/engine.ts";
+import type { RowCandidates } from "./reference/list.ts";
+import { requestDevice } from "./webgpu/device.ts";
+import { WebGpuEngine, type WebGpuOptions } from "./webgpu/engine.ts";
+import type { Tuning } from "./webgpu/tuning.ts";
+
+/** Largest vocabulary: 2^22 tokens. */
+export const MAX_VOCAB_SIZE = 2 ** 22;
+const STORAGE = 128; // GPUBufferUsage.STORAGE
+
+/** What a sampler is made for. */
+export interface SamplerOptions {
+  /** Tokens in the vocabulary, 1 to 2^22; any size, no alignment. */
+  readonly vocabSize: number;
+  /** Rows in one call at most, 1 or more. Default 1. */
+  readonly maxBatch?: number;
+  /** The pipeline's device. Left out, one is requested, owned, and destroyed with the sampler. */
+  readonly device?: GPUDevice;
+  /**
+   * `"webgpu"`, `"cpu"`, or `"auto"`: WebGPU where there is a device or an adapter, else the CPU. `sampler.engine` says
+   * which it became. Default `"auto"`.
+   */
+  readonly engine?: "auto" | "webgpu" | "cpu";
+  /** Type of the logits. 16-bit logits are given as `Uint16Array` of their bits. Default `"float32"`. */
+  readonly logitsType?: LogitsType;
+  /** Overrides how the kernels are cut to the adapter. Never changes a result. */
+  readonly tuning?: Partial<Tuning>;
+}
+
+/** Logits where they lie: a bare array or buffer of `[rows, vocabSize]`, or a description of where the rows are. */
+export type Logits = Float32Array | Uint16Array | GPUBuffer | LogitsLayout;
+
+/** Rows of logits inside something larger; offset and stride are in elements. */
+export interface LogitsLayout {
+  /** The logits, in CPU memory. Either this or `buffer`. */
+  readonly data?: Float32Array | Uint16Array;
+  /** The logits, in a buffer of the sampler's device with usage `STORAGE`. Never written. */
+  readonly buffer?: GPUBuffer;
+  /** Element of the first row's first logit. Default 0. */
+  readonly offset?: number;
+  /** Elements from one row's start to the next one's, `vocabSize` or more. Default `vocabSize`. */
+  readonly rowStride?: number;
+  /** Number of rows, 1 to `maxBatch`. Default: one per parameter object if those are an array, else as many as fit. */
+  readonly rows?: number;
+}
+
+/** What `encode` reads and writes. */
+export interface EncodeTarget {
+  /** Logits in a buffer of the sampler's device. */
+  readonly logits: GPUBuffer | LogitsLayout;
+  /** Where tokens go: a buffer of the sampler's device with usage `STORAGE`, not the one that holds the logits. */
+  readonly tokens: GPUBuffer;
+  /** `"uint32"`, or `"int64"` for a buffer that feeds a model's `input_ids`. Default `"uint32"`. */
+  readonly tokensType?: "uint32" | "int64";
+  /** Place of the first row's token, in tokens. Default 0. */
+  readonly tokensOffset?: number;
+}
+
+/** One parameter object for all rows, or one per row. */
+export type BatchParams = SamplingParams | readonly SamplingParams[];
+
+/**
+ * Makes a sampler.
+ *
+ * @throws TypeError or RangeError for a bad option; Error when `engine` is `"webgpu"` and there is no adapter, or the
+ * device lacks a limit
+ */
+export async function createSampler(options: SamplerOptions): Promise<Sampler> {
+  if (typeof options !== "object" || options === null) {
+    throw new TypeError(`options: expected an object, got ${show(options)}`);
+  }
+  known("options", options, ["vocabSize", "maxBatch", "device", "engine", "logitsType", "tuning", CHUNK]);
+  const vocabSize = integer("vocabSize", options.vocabSize, 1, MAX_VOCAB_SIZE);
+  const maxBatch = integer("maxBatch", options.maxBatch ?? 1, 1, 2 ** 24);
+  const wanted = oneOf("engine", options.engine ?? "auto", ["auto", "webgpu", "cpu"]);
+  const logitsType = oneOf("logitsType", options.logitsType ?? "float32", ["float32", "float16", "bfloat16"]);
+  if (options.device !== undefined && typeof (options.device as { createBuffer?: unknown } | null)?.createBuffer !== "function") {
+    throw new TypeError(`device: expected a GPUDevice, got ${show(options.device)}`);
+  }
+  const [low, high] = crypto.getRandomValues(new Uint32Array(2));
+  const samplerSeed = (BigInt(high!) << 32n) | BigInt(low!);
+
+  const device = wanted === "cpu" ? undefined : (options.device ?? (await requestDevice()));
+  if (device === undefined) {
+    if (wanted === "webgpu") {
+      throw new Error(
+        'engine: "webgpu" was asked for, but there is no WebGPU adapter. Pass a device, or use "auto" or "cpu".',
+      );
+    }
+    return new Sampler(new CpuEngine(vocabSize, maxBatch, logitsType, samplerSeed), vocabSize, maxBatch, logitsType);
+  }
+  const owned = options.device === undefined;
+  try {
+    const { tuning } = options;
+    const chunk = (options as { [CHUNK]?: WebGpuOptions["chunk"] })[CHUNK];
+    const engine = await WebGpuEngine.create({ device, owned, vocabSize, maxBatch, logitsType, samplerSeed, tuning, chunk });
+    return new Sampler(engine, vocabSize, maxBatch, logitsType);
+  } catch (error) {
+    if (owned) device.destroy();
+    throw error;
+  }
+}
+
+/** Option for tests: caps on what one dispatch binds, so that small inputs are chunked too. */
+const CHUNK = "__chunk";
+
+/** Turns logits into tokens; made by {@link createSampler}. */
+export class Sampler {
+  /** Which engine runs: never a silent surprise. */
+  readonly engine: "webgpu" | "cpu";
+  readonly vocabSize: number;
+  readonly maxBatch: number;
+  readonly logitsType: LogitsType;
+  readonly #engine: Engine;
+  #destroyed = false;
+
+  /** @internal */
+  constructor(engine: Engine, vocabSize: number, maxBatch: number, logitsType: LogitsType) {
+    this.#engine = engine;
+    this.engine = engine.kind;
+    this.vocabSize = vocabSize;
+    this.maxBatch = maxBatch;
+    this.logitsType = logitsType;
+  }
+
+  /**
+   * Samples one token per row. Calls may overlap; each sees logits and parameters as they were when it was made, and
+   * they count positions in the order in which they were made.
+   *
+   * @param logits `[rows, vocabSize]`, see {@link Logits}
+   * @param params one object for all rows, or one per row
+   * @throws (as a rejection) TypeError or RangeError that names what is wrong, before any work is done; Error when the
+   * sampler was destroyed or its device was lost
+   */
+  async sample(logits: Logits, params: BatchParams = {}): Promise<SampleResult> {
+    const view = this.#view(logits, params);
+    return this.#engine.sample(view, planRows(params, view.rows, this.vocabSize));
+  }
+
+  /**
+   * Lists the tokens that the filters keep, most probable first, with renormalised probabilities. Draws nothing, and
+   * leaves the rows' positions where they are.
+   *
+   * @returns one list per row; an empty one for a row without a candidate
+   * @throws as {@link sample}
+   */
+  async candidates(logits: Logits, params: BatchParams = {}): Promise<RowCandidates[]> {
+    const view = this.#view(logits, params);
+    return this.#engine.candidates(view, planRows(params, view.rows, this.vocabSize));
+  }
+
+  /**
+   * Records the compute passes of one call into the caller's encoder: the tokens stay on the GPU. Nothing is
+   * submitted, mapped or read back. Rows' positions advance on the GPU when the commands run, so several calls in one
+   * command buffer draw like as many `sample` calls.
+   *
+   * Up to 16 calls with different parameters may wait in encoders that are not submitted yet.
+   *
+   * @throws TypeError or RangeError that names what is wrong, before anything is recorded; Error on the `"cpu"` engine
+   */
+  encode(encoder: GPUCommandEncoder, target: EncodeTarget, params: BatchParams = {}): void {
+    this.#alive();
+    if (typeof (encoder as { beginComputePass?: unknown } | null)?.beginComputePass !== "function") {
+      throw new TypeError(`encoder: expected a GPUCommandEncoder, got ${show(encoder)}`);
+    }
+    if (typeof target !== "object" || target === null) {
+      throw new TypeError(`target: expected { logits, tokens }, got ${show(target)}`);
+    }
+    known("target", target, ["logits", "tokens", "tokensType", "tokensOffset"]);
+    const view = this.#view(target.logits, params);
+    const plans = planRows(params, view.rows, this.vocabSize);
+    if (!isGPUBuffer(view.source)) {
+      throw new TypeError(`logits: encode reads a GPUBuffer, got ${show(view.source)}; sample() takes arrays`);
+    }
+    this.#engine.encode(encoder, view, this.#tokensView(target, view), plans);
+  }
+
+  /** Frees the GPU memory, and the device if the sampler requested it. Calls under way reject; further ones throw. */
+  destroy(): void {
+    this.#destroyed = true;
+    this.#engine.destroy();
+  }
+
+  [Symbol.dispose](): void {
+    this.destroy();
+  }
+
+  #alive(): void {
+    if (this.#destroyed) throw new Error("webgpu-token-sampler: the sampler was destroyed");
+  }
+
+  /** Checks logits, and finds out how many rows there are. */
+  #view(logits: Logits, params: BatchParams): LogitsView {
+    this.#alive();
+    const bare = isGPUBuffer(logits) || ArrayBuffer.isView(logits);
+    const layout: LogitsLayout = bare ? (isGPUBuffer(logits) ? { buffer: logits } : { data: logits }) : logits;
+    if (typeof layout !== "object" || layout === null) {
+      throw new TypeError(`logits: expected an array, a GPUBuffer or a description of where rows lie, got ${show(logits)}`);
+    }
+    known("logits", layout, ["data", "buffer", "offset", "rowStride", "rows"]);
+    const source = layout.buffer ?? layout.data;
+    if (source === undefined || (layout.buffer !== undefined && layout.data !== undefined)) {
+      throw new TypeError("logits: expected either data (an array) or buffer (a GPUBuffer)");
+    }
+    const length = isGPUBuffer(source) ? this.#bufferLength(source) : this.#arrayLength(source);
+    const offset = integer("logits.offset", layout.offset ?? 0, 0, Number.MAX_SAFE_INTEGER);
+    const rowStride = integer("logits.rowStride", layout.rowStride ?? this.vocabSize, this.vocabSize, 2 ** 32 - 1);
+    const fitting = offset + this.vocabSize > length ? 0 : Math.floor((length - offset - this.vocabSize) / rowStride) + 1;
+    const implied = isGPUBuffer(source) && Array.isArray(params) ? (params as readonly unknown[]).length : fitting;
+    const rows = layout.rows === undefined ? implied : integer("logits.rows", layout.rows, 1, this.maxBatch);
+    if (ArrayBuffer.isView(logits) && (length === 0 || length % this.vocabSize !== 0)) {
+      throw new RangeError(`logits: expected [rows, ${this.vocabSize}] logits, got ${length}, which is not a whole number of rows`);
+    }
+    if (rows < 1 || rows > fitting) {
+      throw new RangeError(
+        `logits: ${Math.max(rows, 1)} row(s) of ${this.vocabSize} from offset ${offset} with stride ${rowStride} end behind the last of ${length} elements`,
+      );
+    }
+    if (rows > this.maxBatch) {
+      throw new RangeError(`logits: got ${rows} rows, but maxBatch is ${this.maxBatch}`);
+    }
+    return { source, offset, rowStride, rows };
+  }
+
+  #arrayLength(data: Float32Array | Uint16Array): number {
+    const expected = this.logitsType === "float32" ? Float32Array : Uint16Array;
+    if (!(data instanceof expected)) {
+      throw new TypeError(`logits: expected a ${expected.name} for logitsType "${this.logitsType}", got ${show(data)}`);
+    }
+    return data.length;
+  }
+
+  #bufferLength(buffer: GPUBuffer): number {
+    if (this.engine === "cpu") {
+      throw new TypeError('logits: a GPUBuffer needs the "webgpu" engine; this sampler runs on "cpu"');
+    }
+    usable("logits", buffer);
+    // Storage is bound in whole words.
+    return Math.floor((buffer.size - (buffer.size % 4)) / bytesPerLogit(this.logitsType));
+  }
+
+  #tokensView({ tokens, tokensType, tokensOffset }: EncodeTarget, logits: LogitsView): TokensView {
+    if (!isGPUBuffer(tokens)) throw new TypeError(`tokens: expected a GPUBuffer, got ${show(tokens)}`);
+    usable("tokens", tokens);
+    if (tokens === logits.source) throw new TypeError("tokens: expected another buffer than that of the logits");
+    const words = oneOf("tokensType", tokensType ?? "uint32", ["uint32", "int64"]) === "int64" ? 2 : 1;
+    const offset = integer("tokensOffset", tokensOffset ?? 0, 0, Number.MAX_SAFE_INTEGER);
+    if ((offset + logits.rows) * words * 4 > tokens.size) {
+      throw new RangeError(
+        `tokens: ${logits.rows} token(s) of ${words * 4} bytes from offset ${offset} do not fit a buffer of ${tokens.size} bytes`,
+      );
+    }
+    return { buffer: tokens, offset, words };
+  }
+}
+
+function usable(name: string, buffer: GPUBuffer): void {
+  if ((buffer.usage & STORAGE) === 0) {
+    throw new TypeError(`${name}: expected a buffer with usage STORAGE, got usage ${buffer.usage}`);
+  }
+  if (buffer.mapState !== "unmapped") {
+    throw new TypeError(`${name}: expected an unmapped buffer, got one that is ${buffer.mapState}`);
+  }
+}
+
+function integer(name: string, value: number, least: number, most: number): number {
+  if (typeof value !== "number") throw new TypeError(`${name}: expected a number, got ${show(value)}`);
+  if (!Number.isInteger(value) || value < least || value > most) {
+    throw new RangeError(`${name}: expected an integer from ${least} to ${most}, got ${show(value)}`);
+  }
+  return value;
+}
+
+function oneOf<T extends string>(name: string, value: T, allowed: readonly T[]): T {
+  if (allowed.includes(value)) return value;
+  const message = `${name}: expected one of ${allowed.map(show).join(", ")}, got ${show(value)}`;
+  throw typeof value === "string" ? new RangeError(message) : new TypeError(message);
+}
+
+function known(at: string, object: object, names: readonly string[]): void {
+  for (const name of Object.keys(object)) {
+    if (!names.includes(name)) throw new TypeError(`${at}.${name}: unknown name; known are ${names.join(", ")}`);
+  }
+}

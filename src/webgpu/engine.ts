@@ -1,0 +1,486 @@
+import { type Engine, isGPUBuffer, type LogitsView, type SampleResult, type TokensView } from "../engine.ts";
+import type { RowPlan } from "../params.ts";
+import { bytesPerLogit, type LogitsType } from "../reference/convert.ts";
+import { logprobOf, type RowStatus } from "../reference/draw.ts";
+import { normalize, type RowCandidates } from "../reference/list.ts";
+import { STORAGE_BUFFERS, WORKGROUP_STORAGE } from "./kernels.ts";
+import { callBytes, needsMass, needsMassRoom, packCall, RESULT_WORDS } from "./pack.ts";
+import { type Pipelines, pipelinesFor } from "./pipelines.ts";
+import { type Tuning, tuningFor } from "./tuning.ts";
+import { USAGE, Workspace } from "./workspace.ts";
+
+const STATUS: readonly RowStatus[] = ["ok", "masked", "nan"];
+/** Rows of one dispatch at most. */
+const MOST_ROWS = 1024;
+/** Scratch memory of one dispatch at most, where more than one row would need more. */
+const MOST_SCRATCH = 64 * 2 ** 20;
+
+/** How the engine is made. */
+export interface WebGpuOptions {
+  readonly device: GPUDevice;
+  /** Whether the device goes with the engine. */
+  readonly owned: boolean;
+  readonly vocabSize: number;
+  readonly maxBatch: number;
+  readonly logitsType: LogitsType;
+  readonly samplerSeed: bigint;
+  readonly tuning?: Partial<Tuning> | undefined;
+  /** Caps on what one dispatch binds; for tests of chunking. */
+  readonly chunk?: { readonly rows?: number; readonly bytes?: number } | undefined;
+}
+
+/** Rows that one dispatch works on, and how their logits are bound. */
+interface Chunk {
+  readonly firstRow: number;
+  readonly rows: number;
+  readonly offset: number;
+  readonly size: number;
+  /** Element of the first row in the bound range. */
+  readonly first: number;
+}
+
+/** The `"webgpu"` engine. */
+export class WebGpuEngine implements Engine {
+  readonly kind = "webgpu";
+  readonly #options: WebGpuOptions;
+  readonly #device: GPUDevice;
+  readonly #pipelines: Pipelines;
+  readonly #tuning: Tuning;
+  readonly #workspace: Workspace;
+  readonly #groups: number;
+  readonly #bytes: 2 | 4;
+  readonly #chunkRows: number;
+  readonly #bindingLimit: number;
+  #inputs = new WeakMap<GPUBuffer, Map<string, GPUBindGroup>>();
+  #targets = new WeakMap<GPUBuffer, GPUBindGroup>();
+  #lost: GPUDeviceLostInfo | undefined;
+  #destroyed = false;
+
+  /** Checks the device's limits and compiles the kernels. */
+  static async create(options: WebGpuOptions): Promise<WebGpuEngine> {
+    const { device, logitsType } = options;
+    const need: [keyof GPUSupportedLimits, number][] = [
+      ["maxStorageBuffersPerShaderStage", STORAGE_BUFFERS],
+      ["maxComputeWorkgroupStorageSize", WORKGROUP_STORAGE],
+      ["maxStorageBufferBindingSize", options.vocabSize * bytesPerLogit(logitsType) + 512],
+      ["maxBindGroups", 3],
+    ];
+    for (const [name, least] of need) {
+      const has = device.limits[name] as number;
+      if (has < least) {
+        throw new Error(`webgpu-token-sampler: the device's ${name} is ${has}; the kernels need ${least}. Request it with requiredLimits, if the adapter has it.`);
+      }
+    }
+    const tuning = tuningFor(device, logitsType !== "float32", options.tuning);
+    return new WebGpuEngine(options, await pipelinesFor(device, logitsType, tuning), tuning);
+  }
+
+  private constructor(options: WebGpuOptions, pipelines: Pipelines, tuning: Tuning) {
+    this.#options = options;
+    this.#device = options.device;
+    this.#pipelines = pipelines;
+    this.#tuning = tuning;
+    this.#bytes = bytesPerLogit(options.logitsType);
+    // A row may begin up to three tokens into its first quad.
+    const quads = Math.ceil((options.vocabSize + 3) / 4);
+    this.#groups = Math.ceil(quads / (tuning.quads * tuning.lanes)) * tuning.lanes;
+    this.#bindingLimit = Math.min(this.#device.limits.maxStorageBufferBindingSize, options.chunk?.bytes ?? Infinity);
+    const affordable = Math.floor(Math.min(MOST_SCRATCH, this.#bindingLimit) / (8 * this.#groups));
+    this.#chunkRows = Math.max(1, Math.min(options.maxBatch, options.chunk?.rows ?? MOST_ROWS, MOST_ROWS, affordable));
+    this.#workspace = new Workspace(this.#device, pipelines, {
+      maxBatch: options.maxBatch,
+      chunkRows: this.#chunkRows,
+      groups: this.#groups,
+      rowBytes: options.vocabSize * this.#bytes,
+    });
+    void this.#device.lost.then((info) => (this.#lost = info));
+  }
+
+  async sample(logits: LogitsView, plans: readonly RowPlan[]): Promise<SampleResult> {
+    const bytes = 4 * RESULT_WORDS * logits.rows;
+    const tokens: TokensView = { buffer: this.#workspace.tokens, offset: 0, words: 1 };
+    const words = await this.#run(bytes, (readback) => {
+      for (const part of this.#uploaded(logits)) {
+        const encoder = this.#encoder("sample");
+        this.#record(encoder, part.view, tokens, plans.slice(part.firstRow, part.firstRow + part.view.rows), part.firstRow);
+        if (part.last) encoder.copyBufferToBuffer(this.#workspace.results, 0, readback, 0, bytes);
+        this.#device.queue.submit([encoder.finish()]);
+      }
+    });
+    const result = {
+      tokens: new Uint32Array(logits.rows),
+      logprobs: new Float32Array(logits.rows),
+      status: [] as RowStatus[],
+    };
+    for (let row = 0; row < logits.rows; row++) {
+      const [token, status, weight, massLow, massHigh] = words.subarray(row * RESULT_WORDS);
+      const sample = {
+        token: token!,
+        status: STATUS[status!]!,
+        weight: weight!,
+        mass: massHigh! * 2 ** 32 + massLow!,
+      };
+      result.tokens[row] = sample.token;
+      result.logprobs[row] = logprobOf(sample);
+      result.status.push(sample.status);
+    }
+    return result;
+  }
+
+  encode(encoder: GPUCommandEncoder, logits: LogitsView, tokens: TokensView, plans: readonly RowPlan[]): void {
+    this.#usable();
+    this.#record(encoder, logits, tokens, plans, 0);
+  }
+
+  async candidates(logits: LogitsView, plans: readonly RowPlan[]): Promise<RowCandidates[]> {
+    const lists: RowCandidates[] = [];
+    if (isGPUBuffer(logits.source)) return this.#list(logits, logits.source, plans);
+    // The logits are needed until the last row is listed, so they get a buffer of their own.
+    const packed = this.#pack(logits, 0, logits.rows);
+    const perUpload = this.#uploadRows();
+    for (let row = 0; row < logits.rows; row += perUpload) {
+      const rows = Math.min(perUpload, logits.rows - row);
+      const words = packed.subarray(row * this.#options.vocabSize, (row + rows) * this.#options.vocabSize);
+      const buffer = this.#workspace.buffer("logits", words.byteLength, USAGE.STORAGE | USAGE.COPY_DST);
+      try {
+        this.#write(buffer, words);
+        const view = { source: buffer, offset: 0, rowStride: this.#options.vocabSize, rows };
+        lists.push(...(await this.#list(view, buffer, plans.slice(row, row + rows))));
+      } finally {
+        this.#workspace.release(buffer);
+      }
+    }
+    return lists;
+  }
+
+  destroy(): void {
+    if (this.#destroyed) return;
+    this.#destroyed = true;
+    this.#workspace.destroy();
+    if (this.#options.owned) this.#device.destroy();
+  }
+
+  // ---- recording --------------------------------------------------------------------------------------------------
+
+  /** Records the passes of one call. `plans` are those of the view's rows, which begin at `firstRow` of the batch. */
+  #record(
+    encoder: GPUCommandEncoder,
+    logits: LogitsView,
+    tokens: TokensView,
+    plans: readonly RowPlan[],
+    firstRow: number,
+  ): void {
+    const workspace = this.#workspace.bindGroup(plans.some(needsMassRoom));
+    const chunks = this.#chunks(logits);
+    // Everything that can fail comes before the first command.
+    const offsets = chunks.map((chunk) => {
+      const some = plans.slice(chunk.firstRow, chunk.firstRow + chunk.rows);
+      const call = this.#call(chunk, logits, some, firstRow + chunk.firstRow, tokens.offset + firstRow + chunk.firstRow, tokens.words, false);
+      return this.#workspace.ring.place(encoder, call);
+    });
+    const pass = encoder.beginComputePass({ label: "webgpu-token-sampler.sample" });
+    pass.setBindGroup(2, this.#target(tokens.buffer));
+    chunks.forEach((chunk, index) => {
+      const some = plans.slice(chunk.firstRow, chunk.firstRow + chunk.rows);
+      pass.setBindGroup(0, this.#input(logits.source as GPUBuffer, chunk));
+      pass.setBindGroup(1, workspace, [offsets[index]!]);
+      this.#dispatch(pass, chunk.rows, some.some(needsMass));
+    });
+    pass.end();
+  }
+
+  /** The kernels of one chunk. */
+  #dispatch(pass: GPUComputePassEncoder, rows: number, mass: boolean): void {
+    const { kernels } = this.#pipelines;
+    const workgroups = Math.ceil(this.#groups / this.#tuning.streamWorkgroup);
+    pass.setPipeline(kernels.max);
+    pass.dispatchWorkgroups(workgroups, rows);
+    if (mass) {
+      pass.setPipeline(kernels.mass);
+      pass.dispatchWorkgroups(workgroups, rows);
+    }
+    pass.setPipeline(kernels.draw);
+    pass.dispatchWorkgroups(rows);
+  }
+
+  #call(
+    chunk: Chunk,
+    logits: LogitsView,
+    plans: readonly RowPlan[],
+    firstRow: number,
+    firstToken: number,
+    words: 1 | 2,
+    peek: boolean,
+  ): Uint32Array<ArrayBuffer> {
+    const shape = {
+      vocab: this.#options.vocabSize,
+      groups: this.#groups,
+      first: chunk.first,
+      rowStride: logits.rowStride,
+      firstRow,
+      tokenFirst: firstToken * words,
+      tokenStride: words,
+    };
+    return packCall(shape, plans, this.#options.samplerSeed, peek);
+  }
+
+  /** Cuts a view into chunks that can be bound and dispatched at once. */
+  #chunks({ source, offset, rowStride, rows }: LogitsView): Chunk[] {
+    const size = (source as GPUBuffer).size;
+    const whole = size <= this.#bindingLimit;
+    const { vocabSize } = this.#options;
+    const fitting = Math.floor((this.#bindingLimit - 256 - 4 - vocabSize * this.#bytes) / (rowStride * this.#bytes)) + 1;
+    const most = whole ? this.#chunkRows : Math.max(1, Math.min(this.#chunkRows, fitting));
+    const chunks: Chunk[] = [];
+    for (let firstRow = 0; firstRow < rows; firstRow += most) {
+      const count = Math.min(most, rows - firstRow);
+      const start = (offset + firstRow * rowStride) * this.#bytes;
+      const end = (offset + (firstRow + count - 1) * rowStride + vocabSize) * this.#bytes;
+      const from = whole ? 0 : Math.floor(start / 256) * 256;
+      const to = whole ? size - (size % 4) : Math.ceil(end / 4) * 4;
+      chunks.push({ firstRow, rows: count, offset: from, size: to - from, first: (start - from) / this.#bytes });
+    }
+    return chunks;
+  }
+
+  #input(buffer: GPUBuffer, { offset, size }: Chunk): GPUBindGroup {
+    let groups = this.#inputs.get(buffer);
+    if (groups === undefined) this.#inputs.set(buffer, (groups = new Map()));
+    const key = `${offset}:${size}`;
+    let group = groups.get(key);
+    if (group === undefined) {
+      const resource = { buffer, offset, size };
+      group = this.#device.createBindGroup({
+        label: "webgpu-token-sampler.inputs",
+        layout: this.#pipelines.layouts.inputs,
+        entries: [
+          { binding: 0, resource },
+          { binding: 1, resource },
+        ],
+      });
+      groups.set(key, group);
+    }
+    return group;
+  }
+
+  #target(buffer: GPUBuffer): GPUBindGroup {
+    let group = this.#targets.get(buffer);
+    if (group === undefined) {
+      group = this.#device.createBindGroup({
+        label: "webgpu-token-sampler.tokens",
+        layout: this.#pipelines.layouts.tokens,
+        entries: [{ binding: 0, resource: { buffer } }],
+      });
+      this.#targets.set(buffer, group);
+    }
+    return group;
+  }
+
+  #encoder(noun: string): GPUCommandEncoder {
+    return this.#device.createCommandEncoder({ label: `webgpu-token-sampler.${noun}` });
+  }
+
+  // ---- data in ----------------------------------------------------------------------------------------------------
+
+  /** Rows of float data that fit the upload buffer. */
+  #uploadRows(): number {
+    const limit = Math.min(this.#bindingLimit, this.#device.limits.maxBufferSize);
+    return Math.max(1, Math.floor((limit - 4) / (this.#options.vocabSize * this.#bytes)));
+  }
+
+  /** The parts of a call, each with its logits on the GPU. Each must be submitted before the next is asked for. */
+  *#uploaded(logits: LogitsView): Generator<{ view: LogitsView; firstRow: number; last: boolean }> {
+    if (isGPUBuffer(logits.source)) {
+      yield { view: logits, firstRow: 0, last: true };
+      return;
+    }
+    const perUpload = this.#uploadRows();
+    for (let firstRow = 0; firstRow < logits.rows; firstRow += perUpload) {
+      const rows = Math.min(perUpload, logits.rows - firstRow);
+      const data = this.#pack(logits, firstRow, rows);
+      const buffer = this.#workspace.upload(data.byteLength);
+      this.#write(buffer, data);
+      const view = { source: buffer, offset: 0, rowStride: this.#options.vocabSize, rows };
+      yield { view, firstRow, last: firstRow + rows === logits.rows };
+    }
+  }
+
+  /** Rows of the caller's array without gaps: a view where they lie so already, else a copy. */
+  #pack({ source, offset, rowStride }: LogitsView, firstRow: number, rows: number): Float32Array | Uint16Array {
+    const data = source as Float32Array | Uint16Array;
+    const { vocabSize } = this.#options;
+    const at = offset + firstRow * rowStride;
+    if (rowStride === vocabSize || rows === 1) return data.subarray(at, at + rows * vocabSize);
+    const packed = data.slice(0, 0).constructor === Float32Array ? new Float32Array(rows * vocabSize) : new Uint16Array(rows * vocabSize);
+    for (let row = 0; row < rows; row++) {
+      packed.set(data.subarray(at + row * rowStride, at + row * rowStride + vocabSize), row * vocabSize);
+    }
+    return packed;
+  }
+
+  /** Writes an array, whose last word may be half full. */
+  #write(buffer: GPUBuffer, data: Float32Array | Uint16Array): void {
+    let whole = data;
+    if (data.byteLength % 4 !== 0) {
+      whole = new Uint16Array(data.length + 1);
+      whole.set(data);
+    }
+    this.#device.queue.writeBuffer(buffer, 0, whole as Float32Array<ArrayBuffer>);
+  }
+
+  // ---- data out ---------------------------------------------------------------------------------------------------
+
+  /**
+   * Lets `submit` send work that ends in `readback`, and waits for the result. Whatever goes wrong on the GPU comes
+   * out as an error here.
+   */
+  async #run(bytes: number, submit: (readback: GPUBuffer) => void): Promise<Uint32Array> {
+    this.#usable();
+    const readback = this.#workspace.takeReadback(bytes);
+    this.#device.pushErrorScope("out-of-memory");
+    this.#device.pushErrorScope("validation");
+    let thrown: { error: unknown } | undefined;
+    try {
+      submit(readback);
+    } catch (error) {
+      thrown = { error };
+    }
+    const scopes = [this.#device.popErrorScope(), this.#device.popErrorScope()];
+    if (thrown !== undefined) {
+      this.#workspace.giveReadback(readback);
+      await Promise.allSettled(scopes);
+      throw thrown.error;
+    }
+    try {
+      const [mapped, ...errors] = await Promise.allSettled([readback.mapAsync(1, 0, bytes), ...scopes]);
+      this.#usable();
+      for (const error of errors) {
+        if (error.status === "fulfilled" && error.value !== null) {
+          if (mapped.status === "fulfilled") readback.unmap();
+          // A bind group made of a buffer that does not belong here must not be used again.
+          this.#inputs = new WeakMap();
+          this.#targets = new WeakMap();
+          throw new TypeError(
+            `webgpu-token-sampler: the GPU refused the call. A logits buffer that was destroyed or belongs to another device does this. ${error.value.message}`,
+          );
+        }
+      }
+      if (mapped.status === "rejected") throw await this.#mappingError(mapped.reason);
+      const words = new Uint32Array(readback.getMappedRange(0, bytes)).slice();
+      readback.unmap();
+      return words;
+    } finally {
+      if (!this.#destroyed && this.#lost === undefined) this.#workspace.giveReadback(readback);
+    }
+  }
+
+  /** A mapping fails when the device is lost, and the news of that may come a moment later. */
+  async #mappingError(reason: unknown): Promise<unknown> {
+    await Promise.race([this.#device.lost, new Promise((resolve) => setTimeout(resolve, 200))]);
+    try {
+      this.#usable();
+    } catch (error) {
+      return error;
+    }
+    return reason;
+  }
+
+  #usable(): void {
+    if (this.#destroyed) throw new Error("webgpu-token-sampler: the sampler was destroyed");
+    if (this.#lost !== undefined) {
+      throw new Error(
+        `webgpu-token-sampler: the GPU device was lost (${this.#lost.reason}): ${this.#lost.message}. Make a new sampler, on a new device.`,
+      );
+    }
+  }
+
+  // ---- candidates -------------------------------------------------------------------------------------------------
+
+  /** Lists rows of a GPU buffer: filter them, count what is kept, make room, list. */
+  async #list(logits: LogitsView, source: GPUBuffer, plans: readonly RowPlan[]): Promise<RowCandidates[]> {
+    this.#usable();
+    const { rows } = logits;
+    const own: GPUBuffer[] = [];
+    const make = (noun: string, bytes: number, usage: number): GPUBuffer => {
+      const buffer = this.#workspace.buffer(noun, bytes, usage);
+      own.push(buffer);
+      return buffer;
+    };
+    try {
+      const chunks = this.#chunks(logits);
+      const alignment = this.#device.limits.minStorageBufferOffsetAlignment;
+      const slot = Math.ceil(callBytes(this.#chunkRows) / alignment) * alignment;
+      const calls = make("calls", slot * chunks.length, USAGE.STORAGE | USAGE.COPY_DST);
+      const results = make("results", 4 * RESULT_WORDS * this.#options.maxBatch, USAGE.STORAGE);
+      chunks.forEach((chunk, index) => {
+        const some = plans.slice(chunk.firstRow, chunk.firstRow + chunk.rows);
+        const call = this.#call(chunk, logits, some, chunk.firstRow, chunk.firstRow, 1, true);
+        this.#device.queue.writeBuffer(calls, index * slot, call);
+      });
+      const workspace = this.#workspace.makeBindGroup(calls, slot, results, plans.some(needsMassRoom));
+      const workgroups = Math.ceil(this.#groups / this.#tuning.streamWorkgroup);
+
+      /** Runs list over all chunks into `listing`, after the filters the first time. */
+      const run = (listing: GPUBuffer, bytes: number, filters: boolean): Promise<Uint32Array> =>
+        this.#run(bytes, (readback) => {
+          const group = this.#device.createBindGroup({
+            label: "webgpu-token-sampler.listing",
+            layout: this.#pipelines.layouts.listing,
+            entries: [{ binding: 0, resource: { buffer: listing } }],
+          });
+          const encoder = this.#encoder("candidates");
+          const pass = encoder.beginComputePass({ label: "webgpu-token-sampler.candidates" });
+          chunks.forEach((chunk, index) => {
+            pass.setBindGroup(0, this.#input(source, chunk));
+            pass.setBindGroup(1, workspace, [index * slot]);
+            if (filters) {
+              pass.setBindGroup(2, this.#target(this.#workspace.tokens));
+              this.#dispatch(pass, chunk.rows, plans.slice(chunk.firstRow, chunk.firstRow + chunk.rows).some(needsMass));
+            }
+            pass.setPipeline(this.#pipelines.kernels.list);
+            pass.setBindGroup(2, group);
+            pass.dispatchWorkgroups(workgroups, chunk.rows);
+          });
+          pass.end();
+          encoder.copyBufferToBuffer(listing, 0, readback, 0, bytes);
+          this.#device.queue.submit([encoder.finish()]);
+        });
+
+      const listUsage = USAGE.STORAGE | USAGE.COPY_SRC | USAGE.COPY_DST;
+      const counting = make("listing", 12 * rows, listUsage);
+      const counts = await run(counting, 12 * rows, true);
+      const lists: RowCandidates[] = [];
+      const room = Math.floor(Math.min(this.#bindingLimit, MOST_SCRATCH) / 12) - rows;
+      for (let first = 0; first < rows;) {
+        let end = first;
+        let entries = 0;
+        while (end < rows && (end === first || entries + counts[3 * end]! <= room)) entries += counts[3 * end++]!;
+        const header = new Uint32Array(3 * rows);
+        for (let row = first, at = rows; row < end; at += counts[3 * row++]!) header.set([0, counts[3 * row]!, at], 3 * row);
+        const bytes = 12 * (rows + entries);
+        const listing = make("listing", bytes, listUsage);
+        this.#device.queue.writeBuffer(listing, 0, header);
+        const words = await run(listing, bytes, false);
+        for (let row = first; row < end; row++) {
+          const [count, , at] = words.subarray(3 * row);
+          lists.push(sorted(words.subarray(3 * at!, 3 * (at! + count!))));
+        }
+        this.#workspace.release(listing);
+        first = end;
+      }
+      return lists;
+    } finally {
+      for (const buffer of own) this.#workspace.release(buffer);
+    }
+  }
+}
+
+/** Entries of (token, key, weight) as a list, most probable first. */
+function sorted(entries: Uint32Array): RowCandidates {
+  const order = Uint32Array.from({ length: entries.length / 3 }, (_, index) => index);
+  order.sort((a, b) => entries[3 * b + 1]! - entries[3 * a + 1]! || entries[3 * a]! - entries[3 * b]!);
+  return normalize({
+    tokens: Uint32Array.from(order, (index) => entries[3 * index]!),
+    weights: Uint32Array.from(order, (index) => entries[3 * index + 2]!),
+  });
+}

@@ -1,0 +1,62 @@
+/**
+ * The table of kernels: file, entry point, bind groups, overrides. Pipelines and tests read it; nothing repeats it.
+ */
+import draw from "../../shaders/draw.wgsl?raw";
+import list from "../../shaders/list.wgsl?raw";
+import mass from "../../shaders/mass.wgsl?raw";
+import max from "../../shaders/max.wgsl?raw";
+
+export type KernelName = "max" | "mass" | "draw" | "list";
+
+/** One binding: its name in the shader, and how it is bound. */
+export interface Binding {
+  readonly name: string;
+  readonly type: GPUBufferBindingType;
+  readonly dynamic?: true;
+}
+
+/** Bind groups by name; the number is the group's index. */
+export const BIND_GROUPS = {
+  /** The caller's logits, seen as quads and as words. */
+  inputs: [
+    { name: "logits", type: "read-only-storage" },
+    { name: "logit_words", type: "read-only-storage" },
+  ],
+  /** What the sampler owns. */
+  workspace: [
+    { name: "call", type: "read-only-storage", dynamic: true },
+    { name: "exp2_table", type: "uniform" },
+    { name: "delegates", type: "storage" },
+    { name: "masses", type: "storage" },
+    { name: "states", type: "storage" },
+    { name: "results", type: "storage" },
+  ],
+  /** Where tokens go. */
+  tokens: [{ name: "tokens", type: "storage" }],
+  /** Where listed tokens go. */
+  listing: [{ name: "listing", type: "storage" }],
+} as const satisfies Record<string, readonly Binding[]>;
+
+export type BindGroupName = keyof typeof BIND_GROUPS;
+
+export interface Kernel {
+  readonly source: string;
+  readonly entryPoint: string;
+  readonly groups: readonly BindGroupName[];
+  /** Whether it works on a row with one workgroup, or on a group of tokens with one invocation. */
+  readonly per: "row" | "group";
+  /** Whether the SUBGROUPS flag changes it. */
+  readonly subgroups: boolean;
+}
+
+/** Storage buffers that one kernel binds at most; WebGPU's default limit is as high. */
+export const STORAGE_BUFFERS = 8;
+/** Workgroup memory of `draw` besides `WORKGROUP_SIZE` partial sums, in bytes. */
+export const WORKGROUP_STORAGE = 16_384;
+
+export const KERNELS: Readonly<Record<KernelName, Kernel>> = {
+  max: { source: max, entryPoint: "max_main", groups: ["inputs", "workspace"], per: "group", subgroups: true },
+  mass: { source: mass, entryPoint: "mass_main", groups: ["inputs", "workspace"], per: "group", subgroups: false },
+  draw: { source: draw, entryPoint: "draw_main", groups: ["inputs", "workspace", "tokens"], per: "row", subgroups: false },
+  list: { source: list, entryPoint: "list_main", groups: ["inputs", "workspace", "listing"], per: "group", subgroups: false },
+};

@@ -1,0 +1,91 @@
+import type { LogitsType } from "../reference/convert.ts";
+import { BIND_GROUPS, type BindGroupName, type Binding, KERNELS, type KernelName } from "./kernels.ts";
+import { shaderSource } from "./shader.ts";
+import type { Tuning } from "./tuning.ts";
+
+/** Everything compiled for a device, a logits type and a tuning. */
+export interface Pipelines {
+  readonly layouts: Readonly<Record<BindGroupName, GPUBindGroupLayout>>;
+  readonly kernels: Readonly<Record<KernelName, GPUComputePipeline>>;
+}
+
+const cache = new WeakMap<GPUDevice, Map<string, Promise<Pipelines>>>();
+
+/** Compiles all kernels, asynchronously and once per device, logits type and tuning. */
+export function pipelinesFor(device: GPUDevice, type: LogitsType, tuning: Tuning): Promise<Pipelines> {
+  let perDevice = cache.get(device);
+  if (perDevice === undefined) cache.set(device, (perDevice = new Map()));
+  const key = JSON.stringify([type, tuning]);
+  let pipelines = perDevice.get(key);
+  if (pipelines === undefined) {
+    pipelines = compile(device, type, tuning);
+    perDevice.set(key, pipelines);
+    pipelines.catch(() => perDevice.delete(key));
+  }
+  return pipelines;
+}
+
+async function compile(device: GPUDevice, type: LogitsType, tuning: Tuning): Promise<Pipelines> {
+  const layouts = mapValues(BIND_GROUPS, (bindings: readonly Binding[], name) =>
+    device.createBindGroupLayout({
+      label: `webgpu-token-sampler.${name}`,
+      entries: bindings.map((binding, index) => ({
+        binding: index,
+        visibility: 4, // GPUShaderStage.COMPUTE
+        buffer: { type: binding.type, hasDynamicOffset: binding.dynamic ?? false },
+      })),
+    }),
+  );
+  const names = Object.keys(KERNELS) as KernelName[];
+  const compiled = await Promise.all(names.map((name) => compileKernel(device, name, layouts, type, tuning)));
+  const kernels = Object.fromEntries(names.map((name, index) => [name, compiled[index]!]));
+  return { layouts, kernels: kernels as Record<KernelName, GPUComputePipeline> };
+}
+
+async function compileKernel(
+  device: GPUDevice,
+  name: KernelName,
+  layouts: Pipelines["layouts"],
+  type: LogitsType,
+  tuning: Tuning,
+): Promise<GPUComputePipeline> {
+  const kernel = KERNELS[name];
+  const label = `webgpu-token-sampler.${name}`;
+  const code = shaderSource(kernel.source, {
+    HALF: type !== "float32",
+    BFLOAT: type === "bfloat16",
+    SUBGROUPS: kernel.subgroups && tuning.subgroups,
+  });
+  // The messages of a shader that does not compile come from the module; the scope keeps the copy that the device
+  // would otherwise report to nobody in particular.
+  device.pushErrorScope("validation");
+  const module = device.createShaderModule({ label, code });
+  const scope = device.popErrorScope();
+  const { messages } = await module.getCompilationInfo();
+  const errors = messages.filter((message) => message.type === "error");
+  await scope;
+  if (errors.length > 0) {
+    const lines = code.split("\n");
+    const text = errors.map((e) => `  ${label}:${e.lineNum}:${e.linePos} ${e.message}\n    ${lines[e.lineNum - 1] ?? ""}`);
+    throw new Error(`webgpu-token-sampler: the shader ${name} does not compile on this device:\n${text.join("\n")}`);
+  }
+  return device.createComputePipelineAsync({
+    label,
+    layout: device.createPipelineLayout({ label, bindGroupLayouts: kernel.groups.map((group) => layouts[group]) }),
+    compute: {
+      module,
+      entryPoint: kernel.entryPoint,
+      constants: {
+        WORKGROUP_SIZE: kernel.per === "row" ? tuning.drawWorkgroup : tuning.streamWorkgroup,
+        LANES: tuning.lanes,
+        QUADS: tuning.quads,
+      },
+    },
+  });
+}
+
+function mapValues<K extends string, V, R>(record: Readonly<Record<K, V>>, map: (value: V, key: K) => R): Record<K, R> {
+  return Object.fromEntries(
+    (Object.entries(record) as [K, V][]).map(([key, value]) => [key, map(value, key)]),
+  ) as Record<K, R>;
+}

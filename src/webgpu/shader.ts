@@ -1,0 +1,49 @@
+/**
+ * The one place where shader text is put together: library files, then the kernel, then specialisation by flags.
+ */
+import { wgsl } from "wgsl-preprocessor/wgsl-preprocessor.js";
+import bindings from "../../shaders/lib/bindings.wgsl?raw";
+import int64 from "../../shaders/lib/int64.wgsl?raw";
+import keys from "../../shaders/lib/keys.wgsl?raw";
+import logits from "../../shaders/lib/logits.wgsl?raw";
+import params from "../../shaders/lib/params.wgsl?raw";
+import philox from "../../shaders/lib/philox.wgsl?raw";
+import weights from "../../shaders/lib/weights.wgsl?raw";
+
+/** What a shader can be specialised for. */
+export interface ShaderFlags {
+  /** Logits of 16 bits. */
+  readonly HALF: boolean;
+  /** … of which bfloat16. */
+  readonly BFLOAT: boolean;
+  /** Subgroup operations may be used. */
+  readonly SUBGROUPS: boolean;
+}
+
+const LIBRARY = [params, int64, keys, weights, philox, logits, bindings].join("\n");
+
+/** The WGSL of one kernel. */
+export function shaderSource(kernel: string, flags: ShaderFlags): string {
+  const enable = flags.SUBGROUPS ? "enable subgroups;\n" : "";
+  return enable + specialize(`${LIBRARY}\n${kernel}`, flags);
+}
+
+/**
+ * Resolves `#if NAME` … `#else` … `#endif`. wgsl-preprocessor is a template tag that takes its conditions as values;
+ * the text is cut after each `#if`, and the flag handed over in its place.
+ */
+function specialize(text: string, flags: ShaderFlags): string {
+  const pieces: string[] = [];
+  const values: boolean[] = [];
+  let from = 0;
+  for (const match of text.matchAll(/#(?:el)?if +(\w+)/g)) {
+    const name = match[1]!;
+    if (!Object.hasOwn(flags, name)) throw new Error(`shader: unknown flag ${name} in "${match[0]}"`);
+    const nameAt = match.index + match[0].length - name.length;
+    pieces.push(text.slice(from, nameAt));
+    values.push(flags[name as keyof ShaderFlags]);
+    from = nameAt + name.length;
+  }
+  pieces.push(text.slice(from));
+  return wgsl(Object.assign(pieces, { raw: pieces }), ...values);
+}

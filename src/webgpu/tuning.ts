@@ -1,0 +1,64 @@
+/**
+ * How the kernels are cut to the adapter. None of it changes a result.
+ */
+export interface Tuning {
+  /** Invocations of a workgroup of the streaming kernels (max, mass, list); a power of two. */
+  readonly streamWorkgroup: number;
+  /** Invocations of a workgroup of draw; a power of two up to 256. */
+  readonly drawWorkgroup: number;
+  /** Groups of tokens whose loads alternate in memory; a power of two. */
+  readonly lanes: number;
+  /** Quads (4 tokens) of a group, whose largest token is its delegate. */
+  readonly quads: number;
+  /** Whether to use subgroup operations, where the device has them. */
+  readonly subgroups: boolean;
+}
+
+/** A GPU, or a CPU that runs the shaders. */
+export type AdapterClass = "gpu" | "software";
+
+/**
+ * One row per class of adapter, with the reason.
+ *
+ * - `software`: workgroup memory and barriers cost per four invocations, so workgroups are small; every invocation
+ *   reads a contiguous run, as a CPU's prefetcher likes it.
+ * - `gpu`: full warps; 16 neighbouring invocations read 256 consecutive bytes at a time.
+ */
+export const TUNINGS: Readonly<Record<AdapterClass, Tuning>> = {
+  software: { streamWorkgroup: 32, drawWorkgroup: 16, lanes: 1, quads: 16, subgroups: false },
+  gpu: { streamWorkgroup: 128, drawWorkgroup: 256, lanes: 16, quads: 16, subgroups: true },
+};
+
+/** Which class an adapter belongs to, from what it says of itself. */
+export function adapterClass(info: GPUAdapterInfo | undefined): AdapterClass {
+  if (info === undefined) return "gpu";
+  const software = /swiftshader|llvmpipe|lavapipe|softpipe|\bwarp\b|basic render|cpu/i;
+  const fallback = (info as { isFallbackAdapter?: boolean }).isFallbackAdapter === true;
+  return fallback || software.test(`${info.vendor} ${info.architecture} ${info.device} ${info.description}`)
+    ? "software"
+    : "gpu";
+}
+
+/**
+ * The tuning for a device: the class's row, what the caller overrides, and the 16-bit types' larger groups (as many
+ * bytes a group as float32 has, so that scratch memory keeps its share of the logits).
+ *
+ * @throws RangeError for a value that the kernels cannot run with
+ */
+export function tuningFor(device: GPUDevice, half: boolean, overrides: Partial<Tuning> = {}): Tuning {
+  const info = (device as { adapterInfo?: GPUAdapterInfo }).adapterInfo;
+  const row = TUNINGS[adapterClass(info)];
+  const tuning = { ...row, quads: row.quads * (half ? 2 : 1), ...overrides };
+  const most = Math.min(device.limits.maxComputeInvocationsPerWorkgroup, device.limits.maxComputeWorkgroupSizeX);
+  const check = (name: "streamWorkgroup" | "drawWorkgroup" | "lanes" | "quads", limit: number): void => {
+    const value = tuning[name];
+    if (!Number.isInteger(value) || value < 1 || value > limit || (value & (value - 1)) !== 0) {
+      throw new RangeError(`tuning.${name}: expected a power of two from 1 to ${limit}, got ${value}`);
+    }
+  };
+  check("streamWorkgroup", most);
+  check("drawWorkgroup", Math.min(most, 256));
+  check("lanes", 64);
+  check("quads", 256);
+  return { ...tuning, subgroups: tuning.subgroups && device.features.has("subgroups" as GPUFeatureName) };
+}

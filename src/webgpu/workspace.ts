@@ -1,0 +1,187 @@
+/**
+ * The sampler's GPU memory. Every buffer has one owner, this; `destroy` frees them all.
+ */
+import { EXP2_TABLE } from "../reference/exp2-table.ts";
+import { callBytes, RESULT_WORDS, STATE_WORDS } from "./pack.ts";
+import type { Pipelines } from "./pipelines.ts";
+
+export const USAGE = { MAP_READ: 1, COPY_SRC: 4, COPY_DST: 8, UNIFORM: 64, STORAGE: 128 } as const;
+
+/** Sizes that a workspace is made for. */
+export interface WorkspaceShape {
+  readonly maxBatch: number;
+  /** Rows of one dispatch at most. */
+  readonly chunkRows: number;
+  /** Groups of a row. */
+  readonly groups: number;
+  /** Bytes of one row of logits. */
+  readonly rowBytes: number;
+}
+
+/** How many calls with different parameters may wait in encoders that are not submitted yet, at least. */
+const FEWEST_SLOTS = 16;
+const MOST_SLOTS = 64;
+
+export class Workspace {
+  readonly #device: GPUDevice;
+  readonly #pipelines: Pipelines;
+  readonly #shape: WorkspaceShape;
+  readonly #buffers = new Set<GPUBuffer>();
+  readonly #idle: GPUBuffer[] = [];
+  readonly #table: GPUBuffer;
+  readonly #delegates: GPUBuffer;
+  readonly #noMasses: GPUBuffer;
+  #masses: GPUBuffer | undefined;
+  readonly #states: GPUBuffer;
+  #upload: GPUBuffer | undefined;
+  #groups: { lean?: GPUBindGroup; full?: GPUBindGroup } = {};
+  readonly results: GPUBuffer;
+  readonly tokens: GPUBuffer;
+  readonly ring: CallRing;
+
+  constructor(device: GPUDevice, pipelines: Pipelines, shape: WorkspaceShape) {
+    this.#device = device;
+    this.#pipelines = pipelines;
+    this.#shape = shape;
+    const { STORAGE, COPY_SRC, COPY_DST, UNIFORM } = USAGE;
+    this.#table = this.buffer("exp2-table", EXP2_TABLE.byteLength, UNIFORM | COPY_DST);
+    device.queue.writeBuffer(this.#table, 0, EXP2_TABLE as Uint32Array<ArrayBuffer>);
+    this.#delegates = this.buffer("delegates", 4 * shape.chunkRows * shape.groups, STORAGE);
+    this.#noMasses = this.buffer("no-masses", 8, STORAGE);
+    this.#states = this.buffer("states", 4 * STATE_WORDS * shape.maxBatch, STORAGE);
+    this.results = this.buffer("results", 4 * RESULT_WORDS * shape.maxBatch, STORAGE | COPY_SRC);
+    this.tokens = this.buffer("tokens", 4 * shape.maxBatch, STORAGE | COPY_SRC);
+    const alignment = device.limits.minStorageBufferOffsetAlignment;
+    const slotBytes = Math.ceil(callBytes(shape.chunkRows) / alignment) * alignment;
+    const chunks = Math.ceil(shape.maxBatch / shape.chunkRows);
+    const affordable = Math.floor((0.03 * shape.rowBytes * shape.maxBatch) / slotBytes);
+    const slots = Math.max(Math.min(affordable, MOST_SLOTS), FEWEST_SLOTS, 2 * chunks);
+    const calls = this.buffer("calls", slotBytes * slots, STORAGE | COPY_DST);
+    this.ring = new CallRing(device, calls, slotBytes, slots, chunks);
+  }
+
+  /** Makes a buffer that lives until `release` or `destroy`. */
+  buffer(noun: string, size: number, usage: number): GPUBuffer {
+    const label = `webgpu-token-sampler.${noun}`;
+    const buffer = this.#device.createBuffer({ label, size: Math.max(4, Math.ceil(size / 4) * 4), usage });
+    this.#buffers.add(buffer);
+    return buffer;
+  }
+
+  /** Frees one buffer early. */
+  release(buffer: GPUBuffer): void {
+    if (this.#buffers.delete(buffer)) buffer.destroy();
+  }
+
+  /** A buffer to upload logits into; the same one from call to call, since the queue keeps their order. */
+  upload(bytes: number): GPUBuffer {
+    if (this.#upload === undefined || this.#upload.size < bytes) {
+      if (this.#upload !== undefined) this.release(this.#upload);
+      this.#upload = this.buffer("logits", bytes, USAGE.STORAGE | USAGE.COPY_DST);
+    }
+    return this.#upload;
+  }
+
+  /** The workspace bind group; with room for the masses of groups, which is made when first needed. */
+  bindGroup(withMasses: boolean): GPUBindGroup {
+    if (!withMasses && this.#groups.full === undefined) {
+      return (this.#groups.lean ??= this.makeBindGroup(this.ring.buffer, this.ring.slotBytes, this.results, false));
+    }
+    return (this.#groups.full ??= this.makeBindGroup(this.ring.buffer, this.ring.slotBytes, this.results, true));
+  }
+
+  /** A workspace bind group with calls and results of one's own. */
+  makeBindGroup(calls: GPUBuffer, callSize: number, results: GPUBuffer, withMasses: boolean): GPUBindGroup {
+    if (withMasses) {
+      this.#masses ??= this.buffer("masses", 8 * this.#shape.chunkRows * this.#shape.groups, USAGE.STORAGE);
+    }
+    const resources: GPUBindingResource[] = [
+      { buffer: calls, size: callSize },
+      { buffer: this.#table },
+      { buffer: this.#delegates },
+      { buffer: this.#masses ?? this.#noMasses },
+      { buffer: this.#states },
+      { buffer: results },
+    ];
+    return this.#device.createBindGroup({
+      label: "webgpu-token-sampler.workspace",
+      layout: this.#pipelines.layouts.workspace,
+      entries: resources.map((resource, binding) => ({ binding, resource })),
+    });
+  }
+
+  /** A mappable buffer of at least so many bytes, out of a pool. */
+  takeReadback(bytes: number): GPUBuffer {
+    const index = this.#idle.findIndex((buffer) => buffer.size >= bytes);
+    if (index >= 0) return this.#idle.splice(index, 1)[0]!;
+    return this.buffer("readback", bytes, USAGE.MAP_READ | USAGE.COPY_DST);
+  }
+
+  /** Gives a buffer of `takeReadback` back, unmapped. The pool keeps a few. */
+  giveReadback(buffer: GPUBuffer): void {
+    if (this.#idle.length < 4) this.#idle.push(buffer);
+    else this.release(buffer);
+  }
+
+  destroy(): void {
+    for (const buffer of this.#buffers) buffer.destroy();
+    this.#buffers.clear();
+    this.#idle.length = 0;
+  }
+}
+
+/**
+ * Parameters on their way to the GPU: one buffer, one slot per call, used in turn. A call whose parameters are still
+ * in a recent slot uses that one, so a decoding loop with steady parameters writes nothing.
+ */
+export class CallRing {
+  readonly #device: GPUDevice;
+  readonly #contents: (Uint32Array | undefined)[];
+  readonly #lookBack: number;
+  readonly #used = new WeakMap<GPUCommandEncoder, Set<number>>();
+  #head = 0;
+  readonly buffer: GPUBuffer;
+  readonly slotBytes: number;
+
+  constructor(device: GPUDevice, buffer: GPUBuffer, slotBytes: number, slots: number, chunks: number) {
+    this.#device = device;
+    this.buffer = buffer;
+    this.slotBytes = slotBytes;
+    this.#contents = new Array<Uint32Array | undefined>(slots).fill(undefined);
+    this.#lookBack = Math.min(slots >> 1, chunks + 3);
+  }
+
+  /**
+   * Puts a call where the GPU finds it when `encoder` runs.
+   *
+   * @returns the slot's offset in bytes
+   * @throws RangeError if one encoder holds more calls with different parameters than there are slots
+   */
+  place(encoder: GPUCommandEncoder, call: Uint32Array<ArrayBuffer>): number {
+    const slots = this.#contents.length;
+    let used = this.#used.get(encoder);
+    if (used === undefined) this.#used.set(encoder, (used = new Set()));
+    for (let back = 0; back < this.#lookBack; back++) {
+      const slot = (this.#head + slots - back) % slots;
+      if (same(this.#contents[slot], call)) {
+        used.add(slot);
+        return slot * this.slotBytes;
+      }
+    }
+    const slot = (this.#head + 1) % slots;
+    if (used.has(slot)) {
+      throw new RangeError(
+        `encode: this command encoder already holds ${slots} calls with different parameters; submit it and go on in a new one`,
+      );
+    }
+    this.#head = slot;
+    this.#contents[slot] = call;
+    used.add(slot);
+    this.#device.queue.writeBuffer(this.buffer, slot * this.slotBytes, call);
+    return slot * this.slotBytes;
+  }
+}
+
+function same(a: Uint32Array | undefined, b: Uint32Array): boolean {
+  return a !== undefined && a.length === b.length && a.every((word, index) => word === b[index]);
+}
