@@ -71,6 +71,22 @@ fn add_to_bin(bin: u32, amount: vec2<u32>) {
   }
 }
 
+// Four tokens at once; amounts of 0 go nowhere, and their bins may be anything.
+fn add_to_bins(at: vec4<u32>, amounts: vec4<u32>) {
+  if (amounts.x != 0u) {
+    add_to_bin(at.x, vec2(amounts.x, 0u));
+  }
+  if (amounts.y != 0u) {
+    add_to_bin(at.y, vec2(amounts.y, 0u));
+  }
+  if (amounts.z != 0u) {
+    add_to_bin(at.z, vec2(amounts.z, 0u));
+  }
+  if (amounts.w != 0u) {
+    add_to_bin(at.w, vec2(amounts.w, 0u));
+  }
+}
+
 fn bin_amount(bin: u32) -> vec2<u32> {
   return vec2(atomicLoad(&bins[bin * 2u]), atomicLoad(&bins[bin * 2u + 1u]));
 }
@@ -128,15 +144,6 @@ fn claim_bin(target_sum: vec2<u32>) -> Found {
   return workgroupUniformLoad(&found);
 }
 
-fn is_kept(key: u32, id: u32, cut: Cut) -> bool {
-  return key > cut.key || (key == cut.key && id <= cut.id);
-}
-
-fn are_kept(keys: vec4<u32>, id: u32, cut: Cut) -> vec4<bool> {
-  let ids = vec4(id) + vec4(0u, 1u, 2u, 3u);
-  return (keys > vec4(cut.key)) | ((keys == vec4(cut.key)) & (ids <= vec4(cut.id)));
-}
-
 fn stricter(a: Cut, b: Cut) -> Cut {
   if (a.key > b.key || (a.key == b.key && a.id < b.id)) {
     return a;
@@ -189,6 +196,16 @@ fn in_range(keys: vec4<u32>, ids: vec4<u32>, low: u32, high: u32, first_id: u32,
   return ((keys > vec4(low)) | ((keys == vec4(low)) & id_counts)) & (keys <= vec4(high));
 }
 
+fn write_candidate(key: u32, id: u32) {
+  atomicMin(&smallest_key, key);
+  atomicMax(&largest_key, key);
+  let slot = atomicAdd(&candidate_count, 1u);
+  if (slot < MOST_CANDIDATES) {
+    candidate_keys[slot] = key;
+    candidate_ids[slot] = id;
+  }
+}
+
 // Writes down every token in range, in no order. Returns how many there are; more than MOST_CANDIDATES are not all
 // written, but smallest_key and largest_key hold for all.
 fn gather(low: u32, high: u32, first_id: u32, last_id: u32) -> u32 {
@@ -211,16 +228,17 @@ fn gather(low: u32, high: u32, first_id: u32, last_id: u32) -> u32 {
       if (!any(wanted)) {
         continue;
       }
-      for (var lane = 0u; lane < 4u; lane++) {
-        if (wanted[lane]) {
-          atomicMin(&smallest_key, keys[lane]);
-          atomicMax(&largest_key, keys[lane]);
-          let slot = atomicAdd(&candidate_count, 1u);
-          if (slot < MOST_CANDIDATES) {
-            candidate_keys[slot] = keys[lane];
-            candidate_ids[slot] = ids[lane];
-          }
-        }
+      if (wanted.x) {
+        write_candidate(keys.x, ids.x);
+      }
+      if (wanted.y) {
+        write_candidate(keys.y, ids.y);
+      }
+      if (wanted.z) {
+        write_candidate(keys.z, ids.z);
+      }
+      if (wanted.w) {
+        write_candidate(keys.w, ids.w);
       }
     }
   }
@@ -393,11 +411,7 @@ fn cut_where(before: Cut, max_key: u32, weighted: bool, goal: u32, scale: f32) -
       if (weighted) {
         amounts = exp2fix(away);
       }
-      for (var lane = 0u; lane < 4u; lane++) {
-        if (kept[lane] && amounts[lane] != 0u) {
-          add_to_bin(min(away[lane] >> DISTANCE_SHIFT, BINS - 1u), vec2(amounts[lane], 0u));
-        }
-      }
+      add_to_bins(min(away >> vec4(DISTANCE_SHIFT), vec4(BINS - 1u)), select(vec4(0u), amounts, kept));
     }
   }
   let total = scan_bins();
@@ -457,11 +471,13 @@ fn cut_where(before: Cut, max_key: u32, weighted: bool, goal: u32, scale: f32) -
         let keys = keys_of(load_quad(row, quad));
         let ids = vec4(id_of(row, quad)) + vec4(0u, 1u, 2u, 3u);
         let wanted = in_range(keys, ids, low, high, first_id, last_id);
-        for (var lane = 0u; lane < 4u; lane++) {
-          if (wanted[lane]) {
-            let amount = select(1u, weight_of_key(half_max, keys[lane], scale), weighted);
-            add_to_bin(select(high - keys[lane], ids[lane] - first_id, by_id) >> shift, vec2(amount, 0u));
+        if (any(wanted)) {
+          var amounts = vec4(1u);
+          if (weighted) {
+            amounts = exp2fix(distances(half_max, logits_of_keys(keys), scale));
           }
+          let offsets = select(vec4(high) - keys, ids - vec4(first_id), vec4(by_id));
+          add_to_bins(offsets >> vec4(shift), select(vec4(0u), amounts, wanted));
         }
       }
     }
@@ -639,15 +655,15 @@ fn status_of_empty_row() -> u32 {
 fn draw_main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) index: u32) {
   lid = index;
   let row_index = workgroup.x;
-  let state = call.first_row + row_index;
+  let record = call.first_row + row_index;
   let plan = call.plans[row_index];
   row = row_of(row_index);
   first_group = row_index * call.groups;
-  let max_key = uniform_word(atomicLoad(&states[state].max_key));
+  let max_key = uniform_word(atomicLoad(&records[record].rising_key));
   half_max = logit_of_key(max_key) * 0.5;
 
   // The row's counter: read, then moved on, whatever comes of the row.
-  var position = vec2(states[state].position_low, states[state].position_high);
+  var position = vec2(records[record].position_low, records[record].position_high);
   if ((plan.flags & FLAG_POSITION) != 0u) {
     position = plan.position;
   }
@@ -695,18 +711,22 @@ fn draw_main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocat
   workgroupBarrier();
 
   if (lid == 0u) {
-    results[state] = RowResult(
-      drawn.token, status, drawn.weight, drawn.mass.x, drawn.mass.y, cut.key, cut.id, max_key);
+    records[record].token = drawn.token;
+    records[record].status = status;
+    records[record].weight = drawn.weight;
+    records[record].mass_low = drawn.mass.x;
+    records[record].mass_high = drawn.mass.y;
+    records[record].cut_key = cut.key;
+    records[record].cut_id = cut.id;
+    records[record].max_key = max_key;
     let word = call.token_first + row_index * call.token_stride;
     tokens[word] = drawn.token;
     if (call.token_stride == 2u) {
       tokens[word + 1u] = 0u;
     }
-    if ((plan.flags & FLAG_PEEK) == 0u) {
-      let next = add64(position, vec2(1u, 0u));
-      states[state].position_low = next.x;
-      states[state].position_high = next.y;
-    }
-    atomicStore(&states[state].max_key, 0u);
+    let next = add64(position, vec2(1u, 0u));
+    records[record].position_low = next.x;
+    records[record].position_high = next.y;
+    atomicStore(&records[record].rising_key, 0u);
   }
 }

@@ -9,13 +9,15 @@ override WORKGROUP_SIZE: u32;
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn list_main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
   let group = workgroup.x * WORKGROUP_SIZE + lid;
-  let found = results[call.first_row + workgroup.y];
-  if (group >= call.groups || found.max_key == 0u) {
+  let record = call.first_row + workgroup.y;
+  let max_key = records[record].max_key;
+  let cut = Cut(records[record].cut_key, records[record].cut_id);
+  if (group >= call.groups || max_key == 0u) {
     return;
   }
   let row = row_of(workgroup.y);
-  let half_max = logit_of_key(found.max_key) * 0.5;
-  let header = (call.first_row + workgroup.y) * 3u;
+  let half_max = logit_of_key(max_key) * 0.5;
+  let header = record * 3u;
   let room = atomicLoad(&listing[header + 1u]);
   let first = atomicLoad(&listing[header + 2u]);
   for (var j = 0u; j < QUADS; j++) {
@@ -24,7 +26,7 @@ fn list_main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocat
     for (var lane = 0u; lane < 4u; lane++) {
       let id = id_of(row, quad) + lane;
       let key = keys[lane];
-      if (key > found.cut_key || (key == found.cut_key && id <= found.cut_id)) {
+      if (is_kept(key, id, cut)) {
         let slot = atomicAdd(&listing[header], 1u);
         if (slot < room) {
           let weight = weight_of_key(half_max, key, call.plans[workgroup.y].draw_scale);

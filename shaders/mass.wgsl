@@ -21,7 +21,7 @@ fn mass_main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocat
   // Min-p counts here if it comes before top-p, or if there is no top-p to come before.
   let limited = (plan.flags & FLAG_MIN_P) != 0u && (plan.flags & (FLAG_TOP_P | FLAG_MIN_P_FIRST)) != FLAG_TOP_P;
   let limit = select(MAX_DISTANCE, plan.min_p_distance, limited);
-  let half_max = logit_of_key(atomicLoad(&states[call.first_row + workgroup.y].max_key)) * 0.5;
+  let half_max = logit_of_key(atomicLoad(&records[call.first_row + workgroup.y].rising_key)) * 0.5;
   if (distance_of_key(half_max, delegate, scale) >= ZERO_WEIGHT_DISTANCE
       || distance_of_key(half_max, delegate, plan.filter_scale) > limit) {
     masses[at] = vec2(0u);
@@ -34,7 +34,10 @@ fn mass_main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocat
     let bits = load_quad(row, quad_of(group, j));
     let raw = raw_keys(bits);
     let safe = safe_logits(bits, raw);
-    let kept = (raw >= vec4(LOWEST_KEY)) & (distances(half_max, safe, plan.filter_scale) <= vec4(limit));
+    var kept = raw >= vec4(LOWEST_KEY);
+    if (limited) {
+      kept &= distances(half_max, safe, plan.filter_scale) <= vec4(limit);
+    }
     let weights = select(vec4(0u), exp2fix(distances(half_max, safe, scale)), kept);
     low += weights & vec4(0xffffu);
     high += weights >> vec4(16u);

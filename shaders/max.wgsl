@@ -20,11 +20,11 @@ fn max_main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocati
 #if SUBGROUPS
   delegate = subgroupMax(delegate);
   if (subgroupElect()) {
-    atomicMax(&states[call.first_row + workgroup.y].max_key, delegate);
+    atomicMax(&records[call.first_row + workgroup.y].rising_key, delegate);
   }
 #else
   if (delegate != 0u) {
-    atomicMax(&states[call.first_row + workgroup.y].max_key, delegate);
+    atomicMax(&records[call.first_row + workgroup.y].rising_key, delegate);
   }
 #endif
 }

@@ -21,7 +21,27 @@ fn keys_of(bits: vec4<u32>) -> vec4<u32> {
   return final_keys(raw_keys(bits));
 }
 
+// The logits behind keys other than 0.
+fn logits_of_keys(keys: vec4<u32>) -> vec4<f32> {
+  let lifted = keys - vec4(0x7fffffu);
+  return bitcast<vec4<f32>>(select(~lifted, lifted & vec4(0x7fffffffu), lifted >= vec4(0x80000000u)));
+}
+
 fn logit_of_key(key: u32) -> f32 {
-  let lifted = key - 0x7fffffu;
-  return bitcast<f32>(select(~lifted, lifted & 0x7fffffffu, lifted >= 0x80000000u));
+  return logits_of_keys(vec4(key)).x;
+}
+
+// A place in the ordered row: keys descending, then ids ascending.
+struct Cut {
+  key: u32,
+  id: u32,
+}
+
+fn is_kept(key: u32, id: u32, cut: Cut) -> bool {
+  return key > cut.key || (key == cut.key && id <= cut.id);
+}
+
+fn are_kept(keys: vec4<u32>, id: u32, cut: Cut) -> vec4<bool> {
+  let ids = vec4(id) + vec4(0u, 1u, 2u, 3u);
+  return (keys > vec4(cut.key)) | ((keys == vec4(cut.key)) & (ids <= vec4(cut.id)));
 }

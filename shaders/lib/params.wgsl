@@ -7,7 +7,6 @@ const FLAG_TOP_P = 8u;
 const FLAG_MIN_P = 16u;
 const FLAG_MIN_P_FIRST = 32u; // the mass that top-p measures leaves out what min-p removes
 const FLAG_POSITION = 64u; // the position is given; else it is the row's counter
-const FLAG_PEEK = 128u; // look only: the counter stays where it is
 
 struct Plan {
   flags: u32,
@@ -32,18 +31,16 @@ struct Call {
   plans: array<Plan>,
 }
 
-// Lives as long as the sampler, one per row.
-struct RowState {
-  max_key: atomic<u32>, // 0 between calls: raised by max, put back by draw
-  position_low: u32,
-  position_high: u32,
-}
-
 const STATUS_OK = 0u;
 const STATUS_MASKED = 1u;
 const STATUS_NAN = 2u;
 
-struct RowResult {
+// One per row of the batch, as long as the sampler lives.
+struct RowRecord {
+  rising_key: atomic<u32>, // 0 between calls: raised by max, put back by draw
+  position_low: u32, // of the next draw
+  position_high: u32,
+  // What the last draw found:
   token: u32,
   status: u32,
   weight: u32,
@@ -51,11 +48,5 @@ struct RowResult {
   mass_high: u32,
   cut_key: u32, // the last kept token of the ordered row
   cut_id: u32,
-  max_key: u32,
-}
-
-// A place in the ordered row: keys descending, then ids ascending.
-struct Cut {
-  key: u32,
-  id: u32,
+  max_key: u32, // 0 in a row without a candidate
 }

@@ -33,20 +33,15 @@ fn key_of_distance(max_key: u32, limit: u32, scale: f32) -> u32 {
 }
 
 // 2^31 · 2^(-distance / 2^20): a table of 256 steps an octave, then a second-order correction inside the step.
+// From 32 octaves on the weight is 0; so it is at the last distance before, where anything further is looked up.
 fn exp2fix(distance: vec4<u32>) -> vec4<u32> {
-  let fraction = distance & vec4(0xfffffu);
+  let t = min(distance, vec4(ZERO_WEIGHT_DISTANCE - 1u));
+  let fraction = t & vec4(0xfffffu);
   let entry = fraction >> vec4(12u);
-  let step = vec4(
-    exp2_table[entry.x >> 2u][entry.x & 3u],
-    exp2_table[entry.y >> 2u][entry.y & 3u],
-    exp2_table[entry.z >> 2u][entry.z & 3u],
-    exp2_table[entry.w >> 2u][entry.w & 3u],
-  );
+  let step = vec4(exp2_table[entry.x], exp2_table[entry.y], exp2_table[entry.z], exp2_table[entry.w]);
   let a = ((fraction & vec4(0xfffu)) * 45426u) >> vec4(12u);
   let b = a - ((a * a) >> vec4(25u));
-  let weight = step - (((step >> vec4(15u)) * b) >> vec4(9u));
-  let octaves = distance >> vec4(20u);
-  return select(vec4(0u), weight >> min(octaves, vec4(31u)), octaves < vec4(32u));
+  return (step - (((step >> vec4(15u)) * b) >> vec4(9u))) >> (t >> vec4(20u));
 }
 
 // Logits as floats that arithmetic is safe on: +inf is the largest finite float, what cannot be sampled is 0.

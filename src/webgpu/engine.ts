@@ -4,12 +4,11 @@ import { bytesPerLogit, type LogitsType } from "../reference/convert.ts";
 import { logprobOf, type RowStatus } from "../reference/draw.ts";
 import { normalize, type RowCandidates } from "../reference/list.ts";
 import { STORAGE_BUFFERS, WORKGROUP_STORAGE } from "./kernels.ts";
-import { callBytes, needsMass, needsMassRoom, packCall, RESULT_WORDS } from "./pack.ts";
+import { callBytes, needsMass, needsMassRoom, packCall, RECORD_WORDS, unpackRecord } from "./pack.ts";
 import { type Pipelines, pipelinesFor } from "./pipelines.ts";
 import { type Tuning, tuningFor } from "./tuning.ts";
 import { USAGE, Workspace } from "./workspace.ts";
 
-const STATUS: readonly RowStatus[] = ["ok", "masked", "nan"];
 /** Rows of one dispatch at most. */
 const MOST_ROWS = 1024;
 /** Scratch memory of one dispatch at most, where more than one row would need more. */
@@ -97,13 +96,13 @@ export class WebGpuEngine implements Engine {
   }
 
   async sample(logits: LogitsView, plans: readonly RowPlan[]): Promise<SampleResult> {
-    const bytes = 4 * RESULT_WORDS * logits.rows;
+    const bytes = 4 * RECORD_WORDS * logits.rows;
     const tokens: TokensView = { buffer: this.#workspace.tokens, offset: 0, words: 1 };
     const words = await this.#run(bytes, (readback) => {
       for (const part of this.#uploaded(logits)) {
         const encoder = this.#encoder("sample");
         this.#record(encoder, part.view, tokens, plans.slice(part.firstRow, part.firstRow + part.view.rows), part.firstRow);
-        if (part.last) encoder.copyBufferToBuffer(this.#workspace.results, 0, readback, 0, bytes);
+        if (part.last) encoder.copyBufferToBuffer(this.#workspace.records, 0, readback, 0, bytes);
         this.#device.queue.submit([encoder.finish()]);
       }
     });
@@ -113,13 +112,7 @@ export class WebGpuEngine implements Engine {
       status: [] as RowStatus[],
     };
     for (let row = 0; row < logits.rows; row++) {
-      const [token, status, weight, massLow, massHigh] = words.subarray(row * RESULT_WORDS);
-      const sample = {
-        token: token!,
-        status: STATUS[status!]!,
-        weight: weight!,
-        mass: massHigh! * 2 ** 32 + massLow!,
-      };
+      const sample = unpackRecord(words, row);
       result.tokens[row] = sample.token;
       result.logprobs[row] = logprobOf(sample);
       result.status.push(sample.status);
@@ -175,7 +168,7 @@ export class WebGpuEngine implements Engine {
     // Everything that can fail comes before the first command.
     const offsets = chunks.map((chunk) => {
       const some = plans.slice(chunk.firstRow, chunk.firstRow + chunk.rows);
-      const call = this.#call(chunk, logits, some, firstRow + chunk.firstRow, tokens.offset + firstRow + chunk.firstRow, tokens.words, false);
+      const call = this.#call(chunk, logits, some, firstRow + chunk.firstRow, tokens.offset + firstRow + chunk.firstRow, tokens.words);
       return this.#workspace.ring.place(encoder, call);
     });
     const pass = encoder.beginComputePass({ label: "webgpu-token-sampler.sample" });
@@ -210,7 +203,6 @@ export class WebGpuEngine implements Engine {
     firstRow: number,
     firstToken: number,
     words: 1 | 2,
-    peek: boolean,
   ): Uint32Array<ArrayBuffer> {
     const shape = {
       vocab: this.#options.vocabSize,
@@ -221,7 +213,7 @@ export class WebGpuEngine implements Engine {
       tokenFirst: firstToken * words,
       tokenStride: words,
     };
-    return packCall(shape, plans, this.#options.samplerSeed, peek);
+    return packCall(shape, plans, this.#options.samplerSeed);
   }
 
   /** Cuts a view into chunks that can be bound and dispatched at once. */
@@ -411,13 +403,14 @@ export class WebGpuEngine implements Engine {
       const alignment = this.#device.limits.minStorageBufferOffsetAlignment;
       const slot = Math.ceil(callBytes(this.#chunkRows) / alignment) * alignment;
       const calls = make("calls", slot * chunks.length, USAGE.STORAGE | USAGE.COPY_DST);
-      const results = make("results", 4 * RESULT_WORDS * this.#options.maxBatch, USAGE.STORAGE);
+      // Records of its own, so that nothing that runs meanwhile changes them, and no row's counter moves.
+      const records = make("records", 4 * RECORD_WORDS * rows, USAGE.STORAGE);
       chunks.forEach((chunk, index) => {
         const some = plans.slice(chunk.firstRow, chunk.firstRow + chunk.rows);
-        const call = this.#call(chunk, logits, some, chunk.firstRow, chunk.firstRow, 1, true);
+        const call = this.#call(chunk, logits, some, chunk.firstRow, chunk.firstRow, 1);
         this.#device.queue.writeBuffer(calls, index * slot, call);
       });
-      const workspace = this.#workspace.makeBindGroup(calls, slot, results, plans.some(needsMassRoom));
+      const workspace = this.#workspace.makeBindGroup(calls, slot, records, plans.some(needsMassRoom));
       const workgroups = Math.ceil(this.#groups / this.#tuning.streamWorkgroup);
 
       /** Runs list over all chunks into `listing`, after the filters the first time. */

@@ -25,11 +25,10 @@ export const BIND_GROUPS = {
   /** What the sampler owns. */
   workspace: [
     { name: "call", type: "read-only-storage", dynamic: true },
-    { name: "exp2_table", type: "uniform" },
+    { name: "exp2_table", type: "read-only-storage" },
     { name: "delegates", type: "storage" },
     { name: "masses", type: "storage" },
-    { name: "states", type: "storage" },
-    { name: "results", type: "storage" },
+    { name: "records", type: "storage" },
   ],
   /** Where tokens go. */
   tokens: [{ name: "tokens", type: "storage" }],

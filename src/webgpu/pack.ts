@@ -2,20 +2,22 @@
  * Packs calls into the layout of `shaders/lib/params.wgsl`.
  */
 import { type RowPlan, TOP_K_OFF, TOP_P_OFF } from "../params.ts";
+import type { RowSample, RowStatus } from "../reference/draw.ts";
 import { MAX_DISTANCE } from "../reference/numeric.ts";
 import { seedOfRow, words } from "../reference/philox.ts";
 
 /** Words of the `Call` header and of one `Plan`. */
 const CALL_WORDS = 8;
 const PLAN_WORDS = 10;
-/** Words of one `RowState` and of one `RowResult`. */
-export const STATE_WORDS = 3;
-export const RESULT_WORDS = 8;
+/** Words of one `RowRecord`. */
+export const RECORD_WORDS = 11;
+
+const STATUS: readonly RowStatus[] = ["ok", "masked", "nan"];
 
 /** A top-k up to here never needs the masses of groups (`TOP_K_REACH` in `draw.wgsl`). */
 const TOP_K_REACH = 512;
 
-const FLAG = { greedy: 1, mass: 2, topK: 4, topP: 8, minP: 16, minPFirst: 32, position: 64, peek: 128 } as const;
+const FLAG = { greedy: 1, mass: 2, topK: 4, topP: 8, minP: 16, minPFirst: 32, position: 64 } as const;
 
 /** What is the same for all rows of a dispatch. */
 export interface CallShape {
@@ -53,9 +55,8 @@ export function needsMassRoom(plan: RowPlan): boolean {
  *
  * @param plans one per row of the dispatch
  * @param samplerSeed seeds rows that have no seed
- * @param peek leave the rows' counters where they are
  */
-export function packCall(shape: CallShape, plans: readonly RowPlan[], samplerSeed: bigint, peek: boolean): Uint32Array<ArrayBuffer> {
+export function packCall(shape: CallShape, plans: readonly RowPlan[], samplerSeed: bigint): Uint32Array<ArrayBuffer> {
   const out = new Uint32Array(CALL_WORDS + PLAN_WORDS * plans.length);
   const floats = new Float32Array(out.buffer);
   out.set([
@@ -78,8 +79,7 @@ export function packCall(shape: CallShape, plans: readonly RowPlan[], samplerSee
       (plan.topP !== TOP_P_OFF ? FLAG.topP : 0) |
       (plan.minPDistance < MAX_DISTANCE ? FLAG.minP : 0) |
       (plan.minPFirst ? FLAG.minPFirst : 0) |
-      (plan.position !== undefined ? FLAG.position : 0) |
-      (peek ? FLAG.peek : 0);
+      (plan.position !== undefined ? FLAG.position : 0);
     out[at + 1] = plan.topK;
     out[at + 2] = plan.topP;
     out[at + 3] = plan.minPDistance;
@@ -91,4 +91,10 @@ export function packCall(shape: CallShape, plans: readonly RowPlan[], samplerSee
     out[at + 9] = positionHigh;
   }
   return out;
+}
+
+/** Reads what the draw left in a row's record. */
+export function unpackRecord(words: Uint32Array, row: number): RowSample {
+  const [token, status, weight, massLow, massHigh] = words.subarray(row * RECORD_WORDS + 3);
+  return { token: token!, status: STATUS[status!]!, weight: weight!, mass: massHigh! * 2 ** 32 + massLow! };
 }

@@ -2,10 +2,10 @@
  * The sampler's GPU memory. Every buffer has one owner, this; `destroy` frees them all.
  */
 import { EXP2_TABLE } from "../reference/exp2-table.ts";
-import { callBytes, RESULT_WORDS, STATE_WORDS } from "./pack.ts";
+import { callBytes, RECORD_WORDS } from "./pack.ts";
 import type { Pipelines } from "./pipelines.ts";
 
-export const USAGE = { MAP_READ: 1, COPY_SRC: 4, COPY_DST: 8, UNIFORM: 64, STORAGE: 128 } as const;
+export const USAGE = { MAP_READ: 1, COPY_SRC: 4, COPY_DST: 8, STORAGE: 128 } as const;
 
 /** Sizes that a workspace is made for. */
 export interface WorkspaceShape {
@@ -32,10 +32,9 @@ export class Workspace {
   readonly #delegates: GPUBuffer;
   readonly #noMasses: GPUBuffer;
   #masses: GPUBuffer | undefined;
-  readonly #states: GPUBuffer;
   #upload: GPUBuffer | undefined;
   #groups: { lean?: GPUBindGroup; full?: GPUBindGroup } = {};
-  readonly results: GPUBuffer;
+  readonly records: GPUBuffer;
   readonly tokens: GPUBuffer;
   readonly ring: CallRing;
 
@@ -43,13 +42,12 @@ export class Workspace {
     this.#device = device;
     this.#pipelines = pipelines;
     this.#shape = shape;
-    const { STORAGE, COPY_SRC, COPY_DST, UNIFORM } = USAGE;
-    this.#table = this.buffer("exp2-table", EXP2_TABLE.byteLength, UNIFORM | COPY_DST);
+    const { STORAGE, COPY_SRC, COPY_DST } = USAGE;
+    this.#table = this.buffer("exp2-table", EXP2_TABLE.byteLength, STORAGE | COPY_DST);
     device.queue.writeBuffer(this.#table, 0, EXP2_TABLE as Uint32Array<ArrayBuffer>);
     this.#delegates = this.buffer("delegates", 4 * shape.chunkRows * shape.groups, STORAGE);
     this.#noMasses = this.buffer("no-masses", 8, STORAGE);
-    this.#states = this.buffer("states", 4 * STATE_WORDS * shape.maxBatch, STORAGE);
-    this.results = this.buffer("results", 4 * RESULT_WORDS * shape.maxBatch, STORAGE | COPY_SRC);
+    this.records = this.buffer("records", 4 * RECORD_WORDS * shape.maxBatch, STORAGE | COPY_SRC);
     this.tokens = this.buffer("tokens", 4 * shape.maxBatch, STORAGE | COPY_SRC);
     const alignment = device.limits.minStorageBufferOffsetAlignment;
     const slotBytes = Math.ceil(callBytes(shape.chunkRows) / alignment) * alignment;
@@ -85,13 +83,13 @@ export class Workspace {
   /** The workspace bind group; with room for the masses of groups, which is made when first needed. */
   bindGroup(withMasses: boolean): GPUBindGroup {
     if (!withMasses && this.#groups.full === undefined) {
-      return (this.#groups.lean ??= this.makeBindGroup(this.ring.buffer, this.ring.slotBytes, this.results, false));
+      return (this.#groups.lean ??= this.makeBindGroup(this.ring.buffer, this.ring.slotBytes, this.records, false));
     }
-    return (this.#groups.full ??= this.makeBindGroup(this.ring.buffer, this.ring.slotBytes, this.results, true));
+    return (this.#groups.full ??= this.makeBindGroup(this.ring.buffer, this.ring.slotBytes, this.records, true));
   }
 
-  /** A workspace bind group with calls and results of one's own. */
-  makeBindGroup(calls: GPUBuffer, callSize: number, results: GPUBuffer, withMasses: boolean): GPUBindGroup {
+  /** A workspace bind group with calls and records of one's own. */
+  makeBindGroup(calls: GPUBuffer, callSize: number, records: GPUBuffer, withMasses: boolean): GPUBindGroup {
     if (withMasses) {
       this.#masses ??= this.buffer("masses", 8 * this.#shape.chunkRows * this.#shape.groups, USAGE.STORAGE);
     }
@@ -100,8 +98,7 @@ export class Workspace {
       { buffer: this.#table },
       { buffer: this.#delegates },
       { buffer: this.#masses ?? this.#noMasses },
-      { buffer: this.#states },
-      { buffer: results },
+      { buffer: records },
     ];
     return this.#device.createBindGroup({
       label: "webgpu-token-sampler.workspace",
