@@ -4,6 +4,7 @@ import {
   bfloatToFloat,
   exp2fix,
   exp2Table,
+  firstBeyond,
   floatToBfloat,
   floatToHalf,
   halfToFloat,
@@ -72,6 +73,21 @@ describe("exp2fix", () => {
     expect(worst).toBeLessThanOrEqual(2 ** -22);
   }, 30_000);
 
+  test("gives these very integers", () => {
+    // From a separate program, in Python.
+    let sum = 0n;
+    for (let t = 0n; t < 2n ** 20n; t++) sum += exp2fix(t);
+    expect(sum).toBe(1624330781352914n);
+    expect([1n, 4095n, 4096n, 524287n, 1048575n, 3333333n].map(exp2fix)).toEqual([
+      2147482240n,
+      2141678464n,
+      2141676973n,
+      1518501361n,
+      1073742646n,
+      237127208n,
+    ]);
+  });
+
   test("falls or stays across the end of every octave", () => {
     let rises = 0;
     for (let n = 1n; n <= 32n; n++) {
@@ -113,6 +129,13 @@ describe("weights", () => {
     // 31 octaves are 21.488 nats. A weight of one is the least there is, so the octave below rounds down to none.
     expect(weightOf(-21.48, 0, 1)).toBe(1n);
     expect(weightOf(-21.49, 0, 1)).toBe(0n);
+  });
+
+  test("are these very integers: every operation is rounded to f32 on its own", () => {
+    // From a separate program, in Python.
+    let sum = 0n;
+    for (let i = 0; i < 4096; i++) sum += weightOf(Math.fround(i / -171 - 1e-3 * (i % 7)), Math.fround(3.3), 0.7);
+    expect(sum).toBe(2304674731n);
   });
 
   test("survive the whole range of floats and temperatures", () => {
@@ -174,6 +197,27 @@ describe("truncation", () => {
     expect(keptBy(Float32Array.of(-0, 0, -0, 0), { topK: 3 })).toEqual([0, 1, 2]);
   });
 
+  test("top-p stops where the mass is exactly what is needed, and not one unit later", () => {
+    // Two equals weigh 2^32 together, so that need = P − 2^12.
+    const equals = Float32Array.of(1, 1);
+    expect(keptBy(equals, { topP: (2 ** 31 + 2 ** 12) / 2 ** 32 })).toHaveLength(1);
+    expect(keptBy(equals, { topP: (2 ** 31 + 2 ** 12 + 1) / 2 ** 32 })).toHaveLength(2);
+  });
+
+  test("top-p rounds the mass that is needed up", () => {
+    // Three equals and P − 2^12 = (2^33 + 1) / 3 need half a unit more than two of them weigh.
+    const topP = ((2 ** 33 + 1) / 3 + 2 ** 12) / 2 ** 32;
+    expect(keptBy(Float32Array.of(1, 1, 1), { topP })).toHaveLength(3);
+  });
+
+  test("min-p keeps a weight that is exactly the least allowed", () => {
+    const row = Float32Array.of(0, -1);
+    const weight = Number(weightOf(-1, 0, 1));
+    const minPFor = (least: number): number => (least + 0.5) / (1 - 2 ** -20) / 2 ** 31;
+    expect(keptBy(row, { minP: minPFor(weight) })).toHaveLength(2);
+    expect(keptBy(row, { minP: minPFor(weight + 1) })).toHaveLength(1);
+  });
+
   test("a filter sees masses of what the previous one kept", () => {
     // Of .4 .3 alone, .57 reaches p = .55, of all five it does not.
     expect(keptBy(five, { topP: 0.55 })).toEqual([0, 1]);
@@ -227,6 +271,16 @@ describe("one row", () => {
       expect(kept).toEqual([2, 0]);
       expect(token).toBe(random < mass - FULL ? 0 : 2);
     }
+  });
+
+  test("a token owns the numbers from the sum before it to one less than its own", () => {
+    const row = [
+      { id: 9, weight: 5n },
+      { id: 4, weight: 2n },
+      { id: 6, weight: 0n },
+      { id: 1, weight: 0n },
+    ];
+    expect([0n, 1n, 2n, 6n, 7n].map((random) => firstBeyond(row, random))).toEqual([4, 4, 9, 9, NO_TOKEN]);
   });
 
   test.each(inputNames)("%s: kept is ordered, the masses add up, and the token is one that can be drawn", (name) => {

@@ -126,7 +126,7 @@ interface Candidate {
   readonly z: number;
 }
 
-interface Weighted {
+export interface Weighted {
   readonly id: number;
   readonly weight: bigint;
 }
@@ -167,6 +167,16 @@ const minPFilter =
     return row.filter(({ weight }, i) => i === 0 || weight >= least);
   };
 
+/** The first token, by id, at which the running sum of weights exceeds `random`. */
+export function firstBeyond(row: readonly Weighted[], random: bigint): number {
+  let running = 0n;
+  for (const { id, weight } of [...row].sort((a, b) => a.id - b.id)) {
+    running += weight;
+    if (running > random) return id;
+  }
+  return NO_TOKEN;
+}
+
 /** Samples one row of processed logits. */
 export function oracle(logits: Float32Array, params: OracleParams): OracleResult {
   const { temperature = 1, topK = 0, topP = 1, minP = 0, order = "transformers", seed, position } = params;
@@ -205,18 +215,8 @@ export function oracle(logits: Float32Array, params: OracleParams): OracleResult
   const mass = sum(draw);
   const random = (uniform64(seed, position) * mass) >> 64n;
 
-  let token = NO_TOKEN;
-  let running = 0n;
-  for (const { id, weight } of [...draw].sort((a, b) => a.id - b.id)) {
-    running += weight;
-    if (running > random) {
-      token = id;
-      break;
-    }
-  }
-
   return {
-    token,
+    token: firstBeyond(draw, random),
     status: "ok",
     kept: draw.map(({ id }) => id),
     weights: draw.map(({ weight }) => weight),
