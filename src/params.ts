@@ -4,13 +4,7 @@
  * Everything that a user says with a fraction becomes an integer here, once, on the host, with the rule beside the
  * code. The engines never see a probability.
  */
-import {
-  distanceOfWeight,
-  distanceScale,
-  GREEDY_TEMPERATURE,
-  MAX_DISTANCE,
-  WEIGHT_ONE,
-} from "./reference/numeric.ts";
+import { distanceOfWeight, distanceScale, GREEDY_TEMPERATURE, MAX_DISTANCE, WEIGHT_ONE } from "./reference/numeric.ts";
 
 /** The order in which the stages run; see `docs/rules.md`. */
 export type SamplingOrder = "transformers" | "vllm" | "llama.cpp";
@@ -108,7 +102,8 @@ export function planRow(params: SamplingParams, vocabSize: number, at = "params"
     }
   }
   const temperature = numberOf(params.temperature, 1, `${at}.temperature`);
-  if (!(temperature >= 0 && temperature < Infinity)) fail(`${at}.temperature`, temperature, "a finite number, 0 or more");
+  if (!(temperature >= 0 && temperature < Infinity))
+    fail(`${at}.temperature`, temperature, "a finite number, 0 or more");
   const topK = numberOf(params.topK, 0, `${at}.topK`);
   if (!(Number.isInteger(topK) && topK >= 0)) fail(`${at}.topK`, topK, "an integer, 0 (off) or more");
   const topP = numberOf(params.topP, 1, `${at}.topP`);
@@ -155,7 +150,9 @@ export function planRows(
     return new Array<RowPlan>(rows).fill(planRow((params as SamplingParams | undefined) ?? {}, vocabSize));
   }
   if (params.length !== rows) {
-    throw new RangeError(`params: expected one object for all rows or an array of ${rows}, got an array of ${params.length}`);
+    throw new RangeError(
+      `params: expected one object for all rows or an array of ${rows}, got an array of ${params.length}`,
+    );
   }
   return params.map((row: SamplingParams, index) => planRow(row, vocabSize, `params[${index}]`));
 }
@@ -166,7 +163,8 @@ function wideInteger(value: bigint | number | undefined, at: string): bigint | u
   if (typeof value !== "bigint" && typeof value !== "number") {
     throw new TypeError(`${at}: expected a bigint or an integer number, got ${show(value)}`);
   }
-  if (typeof value === "number" && !Number.isSafeInteger(value)) fail(at, value, "an integer from 0 to 2^53 - 1 (a bigint for more)");
+  if (typeof value === "number" && !Number.isSafeInteger(value))
+    fail(at, value, "an integer from 0 to 2^53 - 1 (a bigint for more)");
   if (value < 0 || value > 0xffff_ffff_ffff_ffffn) fail(at, value, "an integer from 0 to 2^64 - 1");
   return BigInt(value);
 }

@@ -1,10 +1,4 @@
-import {
-  type Engine,
-  isGPUBuffer,
-  type LogitsView,
-  type SampleResult,
-  type TokensView,
-} from "./engine.ts";
+import { type Engine, isGPUBuffer, type LogitsView, type SampleResult, type TokensView } from "./engine.ts";
 import { planRows, type SamplingParams, show } from "./params.ts";
 import { bytesPerLogit, type LogitsType } from "./reference/convert.ts";
 import { CpuEngine } from "./reference/engine.ts";
@@ -14,7 +8,7 @@ import { WebGpuEngine, type WebGpuOptions } from "./webgpu/engine.ts";
 import type { Tuning } from "./webgpu/tuning.ts";
 
 /** Largest vocabulary: 2^22 tokens. */
-export const MAX_VOCAB_SIZE = 2 ** 22;
+export const MAX_VOCAB_SIZE: number = 2 ** 22;
 const STORAGE = 128; // GPUBufferUsage.STORAGE
 
 /** What a sampler is made for. */
@@ -83,7 +77,10 @@ export async function createSampler(options: SamplerOptions): Promise<Sampler> {
   const maxBatch = integer("maxBatch", options.maxBatch ?? 1, 1, 2 ** 24);
   const wanted = oneOf("engine", options.engine ?? "auto", ["auto", "webgpu", "cpu"]);
   const logitsType = oneOf("logitsType", options.logitsType ?? "float32", ["float32", "float16", "bfloat16"]);
-  if (options.device !== undefined && typeof (options.device as { createBuffer?: unknown } | null)?.createBuffer !== "function") {
+  if (
+    options.device !== undefined &&
+    typeof (options.device as { createBuffer?: unknown } | null)?.createBuffer !== "function"
+  ) {
     throw new TypeError(`device: expected a GPUDevice, got ${show(options.device)}`);
   }
   const [low, high] = crypto.getRandomValues(new Uint32Array(2));
@@ -102,7 +99,16 @@ export async function createSampler(options: SamplerOptions): Promise<Sampler> {
   try {
     const { tuning } = options;
     const chunk = (options as { [CHUNK]?: WebGpuOptions["chunk"] })[CHUNK];
-    const engine = await WebGpuEngine.create({ device, owned, vocabSize, maxBatch, logitsType, samplerSeed, tuning, chunk });
+    const engine = await WebGpuEngine.create({
+      device,
+      owned,
+      vocabSize,
+      maxBatch,
+      logitsType,
+      samplerSeed,
+      tuning,
+      chunk,
+    });
     return new Sampler(engine, vocabSize, maxBatch, logitsType);
   } catch (error) {
     if (owned) device.destroy();
@@ -204,7 +210,9 @@ export class Sampler {
     const bare = isGPUBuffer(logits) || ArrayBuffer.isView(logits);
     const layout: LogitsLayout = bare ? (isGPUBuffer(logits) ? { buffer: logits } : { data: logits }) : logits;
     if (typeof layout !== "object" || layout === null) {
-      throw new TypeError(`logits: expected an array, a GPUBuffer or a description of where rows lie, got ${show(logits)}`);
+      throw new TypeError(
+        `logits: expected an array, a GPUBuffer or a description of where rows lie, got ${show(logits)}`,
+      );
     }
     known("logits", layout, ["data", "buffer", "offset", "rowStride", "rows"]);
     const source = layout.buffer ?? layout.data;
@@ -214,11 +222,14 @@ export class Sampler {
     const length = isGPUBuffer(source) ? this.#bufferLength(source) : this.#arrayLength(source);
     const offset = integer("logits.offset", layout.offset ?? 0, 0, Number.MAX_SAFE_INTEGER);
     const rowStride = integer("logits.rowStride", layout.rowStride ?? this.vocabSize, this.vocabSize, 2 ** 32 - 1);
-    const fitting = offset + this.vocabSize > length ? 0 : Math.floor((length - offset - this.vocabSize) / rowStride) + 1;
+    const fitting =
+      offset + this.vocabSize > length ? 0 : Math.floor((length - offset - this.vocabSize) / rowStride) + 1;
     const implied = isGPUBuffer(source) && Array.isArray(params) ? (params as readonly unknown[]).length : fitting;
     const rows = layout.rows === undefined ? implied : integer("logits.rows", layout.rows, 1, this.maxBatch);
     if (ArrayBuffer.isView(logits) && (length === 0 || length % this.vocabSize !== 0)) {
-      throw new RangeError(`logits: expected [rows, ${this.vocabSize}] logits, got ${length}, which is not a whole number of rows`);
+      throw new RangeError(
+        `logits: expected [rows, ${this.vocabSize}] logits, got ${length}, which is not a whole number of rows`,
+      );
     }
     if (rows < 1 || rows > fitting) {
       throw new RangeError(

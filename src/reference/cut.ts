@@ -88,13 +88,7 @@ function filterFew(
 }
 
 /** Any row: the cut is found by a histogram over distances, then exactly inside one bin. */
-function filterMany(
-  logits: Float32Array,
-  row: RowMax,
-  plan: RowPlan,
-  minP: Cut,
-  total: number | undefined,
-): Filtered {
+function filterMany(logits: Float32Array, row: RowMax, plan: RowPlan, minP: Cut, total: number | undefined): Filtered {
   let cut = plan.minPFirst ? minP : KEEP_ALL;
   if (plan.topK !== TOP_K_OFF) cut = cutWhere(logits, row, plan.filterScale, cut, () => 1, plan.topK);
   if (plan.topP !== TOP_P_OFF) {

@@ -32,13 +32,7 @@ export function sampleRow(logits: Float32Array, plan: RowPlan, seed: bigint, pos
 }
 
 /** Filters a row and draws its token. The twin of `shaders/draw.wgsl`. */
-export function draw(
-  logits: Float32Array,
-  row: RowMax,
-  plan: RowPlan,
-  seed: bigint,
-  position: bigint,
-): RowSample {
+export function draw(logits: Float32Array, row: RowMax, plan: RowPlan, seed: bigint, position: bigint): RowSample {
   if (row.max === -Infinity) {
     return { token: NO_TOKEN, status: logits.some(Number.isNaN) ? "nan" : "masked", weight: 0, mass: 0 };
   }

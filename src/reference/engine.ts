@@ -30,12 +30,7 @@ export class CpuEngine implements Engine {
     for (let row = 0; row < logits.rows; row++) {
       const plan = plans[row]!;
       const position = plan.position ?? this.#positions[row]!;
-      const sample = sampleRow(
-        this.#row(logits, row),
-        plan,
-        plan.seed ?? seedOfRow(this.#samplerSeed, row),
-        position,
-      );
+      const sample = sampleRow(this.#row(logits, row), plan, plan.seed ?? seedOfRow(this.#samplerSeed, row), position);
       this.#positions[row] = BigInt.asUintN(64, position + 1n);
       tokens[row] = sample.token;
       logprobs[row] = logprobOf(sample);

@@ -67,7 +67,9 @@ export class WebGpuEngine implements Engine {
     for (const [name, least] of need) {
       const has = device.limits[name] as number;
       if (has < least) {
-        throw new Error(`webgpu-token-sampler: the device's ${name} is ${has}; the kernels need ${least}. Request it with requiredLimits, if the adapter has it.`);
+        throw new Error(
+          `webgpu-token-sampler: the device's ${name} is ${has}; the kernels need ${least}. Request it with requiredLimits, if the adapter has it.`,
+        );
       }
     }
     const tuning = tuningFor(device, logitsType !== "float32", options.tuning);
@@ -101,7 +103,13 @@ export class WebGpuEngine implements Engine {
     const words = await this.#run(bytes, (readback) => {
       for (const part of this.#uploaded(logits)) {
         const encoder = this.#encoder("sample");
-        this.#record(encoder, part.view, tokens, plans.slice(part.firstRow, part.firstRow + part.view.rows), part.firstRow);
+        this.#record(
+          encoder,
+          part.view,
+          tokens,
+          plans.slice(part.firstRow, part.firstRow + part.view.rows),
+          part.firstRow,
+        );
         if (part.last) encoder.copyBufferToBuffer(this.#workspace.records, 0, readback, 0, bytes);
         this.#device.queue.submit([encoder.finish()]);
       }
@@ -168,7 +176,14 @@ export class WebGpuEngine implements Engine {
     // Everything that can fail comes before the first command.
     const offsets = chunks.map((chunk) => {
       const some = plans.slice(chunk.firstRow, chunk.firstRow + chunk.rows);
-      const call = this.#call(chunk, logits, some, firstRow + chunk.firstRow, tokens.offset + firstRow + chunk.firstRow, tokens.words);
+      const call = this.#call(
+        chunk,
+        logits,
+        some,
+        firstRow + chunk.firstRow,
+        tokens.offset + firstRow + chunk.firstRow,
+        tokens.words,
+      );
       return this.#workspace.ring.place(encoder, call);
     });
     const pass = encoder.beginComputePass({ label: "webgpu-token-sampler.sample" });
@@ -221,7 +236,8 @@ export class WebGpuEngine implements Engine {
     const size = (source as GPUBuffer).size;
     const whole = size <= this.#bindingLimit;
     const { vocabSize } = this.#options;
-    const fitting = Math.floor((this.#bindingLimit - 256 - 4 - vocabSize * this.#bytes) / (rowStride * this.#bytes)) + 1;
+    const fitting =
+      Math.floor((this.#bindingLimit - 256 - 4 - vocabSize * this.#bytes) / (rowStride * this.#bytes)) + 1;
     const most = whole ? this.#chunkRows : Math.max(1, Math.min(this.#chunkRows, fitting));
     const chunks: Chunk[] = [];
     for (let firstRow = 0; firstRow < rows; firstRow += most) {
@@ -303,7 +319,10 @@ export class WebGpuEngine implements Engine {
     const { vocabSize } = this.#options;
     const at = offset + firstRow * rowStride;
     if (rowStride === vocabSize || rows === 1) return data.subarray(at, at + rows * vocabSize);
-    const packed = data.slice(0, 0).constructor === Float32Array ? new Float32Array(rows * vocabSize) : new Uint16Array(rows * vocabSize);
+    const packed =
+      data.slice(0, 0).constructor === Float32Array
+        ? new Float32Array(rows * vocabSize)
+        : new Uint16Array(rows * vocabSize);
     for (let row = 0; row < rows; row++) {
       packed.set(data.subarray(at + row * rowStride, at + row * rowStride + vocabSize), row * vocabSize);
     }
@@ -428,7 +447,11 @@ export class WebGpuEngine implements Engine {
             pass.setBindGroup(1, workspace, [index * slot]);
             if (filters) {
               pass.setBindGroup(2, this.#target(this.#workspace.tokens));
-              this.#dispatch(pass, chunk.rows, plans.slice(chunk.firstRow, chunk.firstRow + chunk.rows).some(needsMass));
+              this.#dispatch(
+                pass,
+                chunk.rows,
+                plans.slice(chunk.firstRow, chunk.firstRow + chunk.rows).some(needsMass),
+              );
             }
             pass.setPipeline(this.#pipelines.kernels.list);
             pass.setBindGroup(2, group);
@@ -449,7 +472,8 @@ export class WebGpuEngine implements Engine {
         let entries = 0;
         while (end < rows && (end === first || entries + counts[3 * end]! <= room)) entries += counts[3 * end++]!;
         const header = new Uint32Array(3 * rows);
-        for (let row = first, at = rows; row < end; at += counts[3 * row++]!) header.set([0, counts[3 * row]!, at], 3 * row);
+        for (let row = first, at = rows; row < end; at += counts[3 * row++]!)
+          header.set([0, counts[3 * row]!, at], 3 * row);
         const bytes = 12 * (rows + entries);
         const listing = make("listing", bytes, listUsage);
         this.#device.queue.writeBuffer(listing, 0, header);

@@ -15,8 +15,10 @@ export interface Binding {
   readonly dynamic?: true;
 }
 
+export type BindGroupName = "inputs" | "workspace" | "tokens" | "listing";
+
 /** Bind groups by name; the number is the group's index. */
-export const BIND_GROUPS = {
+export const BIND_GROUPS: Readonly<Record<BindGroupName, readonly Binding[]>> = {
   /** The caller's logits, seen as quads and as words. */
   inputs: [
     { name: "logits", type: "read-only-storage" },
@@ -34,9 +36,7 @@ export const BIND_GROUPS = {
   tokens: [{ name: "tokens", type: "storage" }],
   /** Where listed tokens go. */
   listing: [{ name: "listing", type: "storage" }],
-} as const satisfies Record<string, readonly Binding[]>;
-
-export type BindGroupName = keyof typeof BIND_GROUPS;
+};
 
 export interface Kernel {
   readonly source: string;
@@ -56,6 +56,18 @@ export const WORKGROUP_STORAGE = 16_384;
 export const KERNELS: Readonly<Record<KernelName, Kernel>> = {
   max: { source: max, entryPoint: "max_main", groups: ["inputs", "workspace"], per: "group", subgroups: true },
   mass: { source: mass, entryPoint: "mass_main", groups: ["inputs", "workspace"], per: "group", subgroups: false },
-  draw: { source: draw, entryPoint: "draw_main", groups: ["inputs", "workspace", "tokens"], per: "row", subgroups: false },
-  list: { source: list, entryPoint: "list_main", groups: ["inputs", "workspace", "listing"], per: "group", subgroups: false },
+  draw: {
+    source: draw,
+    entryPoint: "draw_main",
+    groups: ["inputs", "workspace", "tokens"],
+    per: "row",
+    subgroups: false,
+  },
+  list: {
+    source: list,
+    entryPoint: "list_main",
+    groups: ["inputs", "workspace", "listing"],
+    per: "group",
+    subgroups: false,
+  },
 };

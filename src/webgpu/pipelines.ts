@@ -66,7 +66,9 @@ async function compileKernel(
   await scope;
   if (errors.length > 0) {
     const lines = code.split("\n");
-    const text = errors.map((e) => `  ${label}:${e.lineNum}:${e.linePos} ${e.message}\n    ${lines[e.lineNum - 1] ?? ""}`);
+    const text = errors.map(
+      (e) => `  ${label}:${e.lineNum}:${e.linePos} ${e.message}\n    ${lines[e.lineNum - 1] ?? ""}`,
+    );
     throw new Error(`webgpu-token-sampler: the shader ${name} does not compile on this device:\n${text.join("\n")}`);
   }
   return device.createComputePipelineAsync({

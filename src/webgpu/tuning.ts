@@ -60,5 +60,5 @@ export function tuningFor(device: GPUDevice, half: boolean, overrides: Partial<T
   check("drawWorkgroup", Math.min(most, 256));
   check("lanes", 64);
   check("quads", 256);
-  return { ...tuning, subgroups: tuning.subgroups && device.features.has("subgroups" as GPUFeatureName) };
+  return { ...tuning, subgroups: tuning.subgroups && device.features.has("subgroups") };
 }

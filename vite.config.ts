@@ -1,0 +1,57 @@
+import { playwright } from "@vitest/browser-playwright";
+import { defineConfig } from "vitest/config";
+
+/**
+ * Chromium answers requestAdapter() without a GPU only when asked to: SwiftShader then runs the shaders on the CPU.
+ * The rest keeps it quiet on a closed network.
+ */
+const chromiumFlags = [
+  "--enable-unsafe-webgpu",
+  ...(process.env["WTS_GPU"] === "hardware" ? ["--enable-features=Vulkan"] : ["--use-webgpu-adapter=swiftshader"]),
+  "--enable-webgpu-developer-features",
+  "--no-sandbox",
+  "--disable-background-networking",
+  "--disable-component-update",
+];
+
+export default defineConfig({
+  build: {
+    lib: {
+      entry: { index: "src/index.ts", reference: "src/reference/index.ts" },
+      formats: ["es"],
+    },
+    target: "es2022",
+    sourcemap: true,
+    minify: false,
+  },
+  test: {
+    testTimeout: 120_000,
+    hookTimeout: 120_000,
+    fileParallelism: false,
+    projects: [
+      {
+        extends: true,
+        test: { name: "node", include: ["test/**/*.test.ts"], exclude: ["test/gpu/**"], environment: "node" },
+      },
+      {
+        extends: true,
+        test: {
+          name: "gpu",
+          include: ["test/gpu/**/*.test.ts"],
+          browser: {
+            enabled: true,
+            headless: true,
+            screenshotFailures: false,
+            provider: playwright({
+              launchOptions: {
+                ...(process.env["WTS_BROWSER"] === undefined ? {} : { executablePath: process.env["WTS_BROWSER"] }),
+                args: chromiumFlags,
+              },
+            }),
+            instances: [{ browser: "chromium" }],
+          },
+        },
+      },
+    ],
+  },
+});
