@@ -28,10 +28,12 @@ fn mass_main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocat
     return;
   }
   let row = row_of(workgroup.y);
+  let whole = is_whole(row, group);
+  let first = quad_of(group, 0u);
   var low = vec4(0u);
   var high = vec4(0u);
   for (var j = 0u; j < QUADS; j++) {
-    let bits = load_quad(row, quad_of(group, j));
+    let bits = load_quad_of(row, first + j * LANES, whole);
     let raw = raw_keys(bits);
     let safe = safe_logits(bits, raw);
     var kept = raw >= vec4(LOWEST_KEY);

@@ -9,9 +9,11 @@ fn max_main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocati
   let row = row_of(workgroup.y);
   var delegate = 0u;
   if (group < call.groups) {
+    let whole = is_whole(row, group);
+    let first = quad_of(group, 0u);
     var largest = vec4(0u);
     for (var j = 0u; j < QUADS; j++) {
-      largest = max(largest, raw_keys(load_quad(row, quad_of(group, j))));
+      largest = max(largest, raw_keys(load_quad_of(row, first + j * LANES, whole)));
     }
     let keys = final_keys(largest);
     delegate = max(max(keys.x, keys.y), max(keys.z, keys.w));

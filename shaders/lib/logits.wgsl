@@ -65,7 +65,20 @@ fn load_word(element: u32) -> u32 {
 }
 #endif
 
-// The float32 bits of four consecutive tokens.
+// Whether every token of a group is one of the row, so that nobody has to look at each quad.
+fn is_whole(row: Row, group: u32) -> bool {
+  let last = id_of(row, quad_of(group, QUADS - 1u));
+  return id_of(row, quad_of(group, 0u)) < call.vocab && last < call.vocab && call.vocab - last >= 4u;
+}
+
+// The float32 bits of four consecutive tokens; `whole` if the quad is known to lie in the row.
+fn load_quad_of(row: Row, quad: u32, whole: bool) -> vec4<u32> {
+  if (whole) {
+    return unpack(logits[row.first_quad + quad]);
+  }
+  return load_quad(row, quad);
+}
+
 fn load_quad(row: Row, quad: u32) -> vec4<u32> {
   let id = id_of(row, quad);
   let at = row.first_quad + quad;

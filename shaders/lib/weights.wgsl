@@ -9,7 +9,8 @@ const ZERO_WEIGHT_DISTANCE = 0x2000000u;
 // Distances below the row's largest logit, in 2^-20 octaves. Halving first keeps huge differences finite.
 fn distances(half_max: f32, logits: vec4<f32>, scale: f32) -> vec4<u32> {
   let d = min(vec4(half_max) - logits * 0.5, vec4(1152921504606846976.0));
-  return vec4<u32>(min(d * scale, vec4(67108864.0)));
+  // By way of i32, which is the conversion that CPUs have; the value is in the range of both.
+  return bitcast<vec4<u32>>(vec4<i32>(min(d * scale, vec4(67108864.0))));
 }
 
 fn distance_of_key(half_max: f32, key: u32, scale: f32) -> u32 {
