@@ -1,7 +1,7 @@
 // draw: one workgroup a row. Filters, draws, writes the token. Twin: src/reference/draw.ts and cut.ts.
 //
 //   few()   the usual case: the kept tokens are few, so they all lie in groups whose delegate is among the largest.
-//           Those groups are read again, their tokens ordered by counting, and the filters are a walk along the order.
+//           Those groups are read again, and the filters look at nothing else.
 //   many()  any row: the cut is narrowed down by histograms (first over distances, then over keys, then over ids) until
 //           what is left fits in workgroup memory. Then the kept mass of every group is added up.
 //
@@ -25,7 +25,7 @@ struct Found {
   before: vec2<u32>, // running sum in front of it
 }
 
-var<workgroup> bins: array<atomic<u32>, 1024>; // 64-bit amounts as (low, high); in few(), the candidates' order
+var<workgroup> bins: array<atomic<u32>, 1024>; // 64-bit amounts as (low, high)
 var<workgroup> candidate_keys: array<u32, 1024>; // later: their weights
 var<workgroup> candidate_ids: array<u32, 1024>;
 var<workgroup> candidate_count: atomic<u32>;
@@ -220,9 +220,10 @@ fn gather(low: u32, high: u32, first_id: u32, last_id: u32) -> u32 {
     if (delegates[first_group + group] < low) {
       continue;
     }
+    let whole = is_whole(row, group);
     for (var j = 0u; j < QUADS; j++) {
       let quad = quad_of(group, j);
-      let keys = keys_of(load_quad(row, quad));
+      let keys = keys_of(load_quad_of(row, quad, whole));
       let ids = vec4(id_of(row, quad)) + vec4(0u, 1u, 2u, 3u);
       let wanted = in_range(keys, ids, low, high, first_id, last_id);
       if (!any(wanted)) {
@@ -246,70 +247,66 @@ fn gather(low: u32, high: u32, first_id: u32, last_id: u32) -> u32 {
   return uniform_word(atomicLoad(&candidate_count));
 }
 
-// Counts, for each candidate, how many come before it; bins[rank] then holds the candidate's slot.
-fn order_candidates(count: u32) {
-  workgroupBarrier();
-  for (var i = lid; i < count; i += WORKGROUP_SIZE) {
-    let key = candidate_keys[i];
-    let id = candidate_ids[i];
-    var rank = 0u;
-    for (var j = 0u; j < count; j++) {
-      let other = candidate_keys[j];
-      if (other > key || (other == key && candidate_ids[j] < id)) {
-        rank++;
-      }
-    }
-    atomicStore(&bins[rank], i);
-  }
-  workgroupBarrier();
+// Which bin a candidate falls into: a run of keys below `high`, or, where `by_id`, of ids from `first_id`.
+struct Binning {
+  high: u32,
+  first_id: u32,
+  shift: u32,
+  by_id: bool,
 }
 
-fn ordered_key(rank: u32) -> u32 {
-  return candidate_keys[atomicLoad(&bins[rank])];
+fn bin_of(key: u32, id: u32, binning: Binning) -> u32 {
+  return select(binning.high - key, id - binning.first_id, binning.by_id) >> binning.shift;
 }
 
-// Amounts along the ordered candidates: 1 each, or their weights. Returns the total of the first `end`.
-fn scan_candidates(end: u32, weighted: bool, scale: f32) -> vec2<u32> {
-  let run = (end + WORKGROUP_SIZE - 1u) / WORKGROUP_SIZE;
-  var amount = vec2(0u);
-  for (var rank = lid * run; rank < min((lid + 1u) * run, end); rank++) {
-    amount = add64(amount, vec2(candidate_amount(rank, weighted, scale), 0u));
-  }
-  return scan_amount(amount);
-}
-
-fn candidate_amount(rank: u32, weighted: bool, scale: f32) -> u32 {
+fn amount_of(key: u32, weighted: bool, scale: f32) -> u32 {
   if (weighted) {
-    return weight_of_key(half_max, ordered_key(rank), scale);
+    return weight_of_key(half_max, key, scale);
   }
   return 1u;
 }
 
-// After scan_candidates: the first rank where the running sum reaches the target.
-fn claim_candidate(end: u32, weighted: bool, scale: f32, target_sum: vec2<u32>) -> u32 {
-  let run = (end + WORKGROUP_SIZE - 1u) / WORKGROUP_SIZE;
-  if (is_mine(target_sum)) {
-    var sum = before_mine;
-    var rank = lid * run;
-    loop {
-      sum = add64(sum, vec2(candidate_amount(rank, weighted, scale), 0u));
-      if (!less64(sum, target_sum)) {
-        break;
-      }
-      rank++;
+// Fills the bins with the candidates that `before` keeps: 1 each, or their weights. Returns the total.
+fn bin_candidates(count: u32, before: Cut, binning: Binning, weighted: bool, scale: f32) -> vec2<u32> {
+  clear_bins();
+  for (var i = lid; i < count; i += WORKGROUP_SIZE) {
+    let key = candidate_keys[i];
+    let id = candidate_ids[i];
+    if (is_kept(key, id, before)) {
+      add_to_bin(bin_of(key, id, binning), vec2(amount_of(key, weighted, scale), 0u));
     }
-    found.bin = rank;
   }
-  return workgroupUniformLoad(&found).bin;
+  return scan_bins();
 }
 
-// How many of the first `end` candidates min-p keeps: they are the first ones.
-fn count_from_key(end: u32, floor_key: u32) -> u32 {
-  var count = 0u;
-  for (var rank = lid; rank < end; rank += WORKGROUP_SIZE) {
-    count += select(0u, 1u, ordered_key(rank) >= floor_key);
+// After bin_candidates(): the cut at the first candidate, in the order of the row, where the running sum reaches the
+// target. Its bin holds few others, and those are compared one by one. NOWHERE as key if the target is not reached.
+fn claim_candidate(
+  count: u32, before: Cut, binning: Binning, weighted: bool, scale: f32, target_sum: vec2<u32>) -> Cut {
+  let at = claim_bin(target_sum);
+  if (at.bin == NOWHERE) {
+    return Cut(NOWHERE, 0u);
   }
-  return uniform_word(scan_amount(vec2(count, 0u)).x);
+  let rest = sub64(target_sum, at.before);
+  for (var i = lid; i < count; i += WORKGROUP_SIZE) {
+    let mine_is = Cut(candidate_keys[i], candidate_ids[i]);
+    if (!is_kept(mine_is.key, mine_is.id, before) || bin_of(mine_is.key, mine_is.id, binning) != at.bin) {
+      continue;
+    }
+    var sum = vec2(0u);
+    for (var j = 0u; j < count; j++) {
+      let key = candidate_keys[j];
+      let id = candidate_ids[j];
+      if (i != j && is_kept(key, id, mine_is) && bin_of(key, id, binning) == at.bin) {
+        sum = add64(sum, vec2(amount_of(key, weighted, scale), 0u));
+      }
+    }
+    let own = vec2(amount_of(mine_is.key, weighted, scale), 0u);
+    if (less64(sum, rest) && !less64(add64(sum, own), rest)) {
+      shared_cut = mine_is;
+    }
+  }
+  return workgroupUniformLoad(&shared_cut);
 }
 
 // Sum of what the mass kernel found.
@@ -323,11 +320,11 @@ fn row_mass() -> vec2<u32> {
 
 // ---- the cut ------------------------------------------------------------------------------------------------------
 
-// Filters a row whose kept tokens are few. False if they are not; then nothing is decided. Leaves the kept tokens'
-// draw weights in candidate_keys (0 for the others), and the cut in shared_cut.
+// Filters a row whose kept tokens are few, and leaves their draw weights in candidate_keys (0 for the others).
+// Returns how many candidates there are, with the cut in shared_cut; 0 if the kept tokens are not few.
 fn few(plan: Plan, max_key: u32, floor_key: u32) -> u32 {
   let by_count = (plan.flags & FLAG_TOP_K) != 0u;
-  let min_p_first = (plan.flags & FLAG_MIN_P_FIRST) != 0u;
+  let floor_cut = Cut(floor_key, NO_TOKEN);
   if (by_count && plan.top_k > TOP_K_REACH) {
     return 0u;
   }
@@ -336,30 +333,35 @@ fn few(plan: Plan, max_key: u32, floor_key: u32) -> u32 {
   if (count > MOST_CANDIDATES) {
     return 0u;
   }
-  order_candidates(count);
-  var end = select(count, min(count, plan.top_k), by_count);
-  if (min_p_first) {
-    end = count_from_key(end, floor_key);
+  let binning = Binning(max_key, 0u, shift_of(max_key - uniform_word(atomicLoad(&smallest_key))), false);
+  let scale = plan.filter_scale;
+  var cut = Cut(1u, NO_TOKEN);
+  if ((plan.flags & FLAG_MIN_P_FIRST) != 0u) {
+    cut = floor_cut;
+  }
+  if (by_count) {
+    bin_candidates(count, cut, binning, false, scale);
+    let last = claim_candidate(count, cut, binning, false, scale, vec2(plan.top_k, 0u));
+    if (last.key != NOWHERE) {
+      cut = last; // else there are fewer than that
+    }
   }
   if ((plan.flags & FLAG_TOP_P) != 0u) {
     var total: vec2<u32>;
     if (by_count) {
-      total = scan_candidates(end, true, plan.filter_scale);
+      total = bin_candidates(count, cut, binning, true, scale);
     } else {
       total = row_mass();
-      scan_candidates(end, true, plan.filter_scale);
+      bin_candidates(count, cut, binning, true, scale);
     }
-    let last = claim_candidate(end, true, plan.filter_scale, mass_needed(plan.top_p, total));
-    if (last == NOWHERE) {
+    let last = claim_candidate(count, cut, binning, true, scale, mass_needed(plan.top_p, total));
+    if (last.key == NOWHERE) {
       return 0u; // the nucleus is larger
     }
-    end = last + 1u;
-  }
-  if (!min_p_first) {
-    end = count_from_key(end, floor_key);
+    cut = last;
   }
   if (lid == 0u) {
-    shared_cut = Cut(ordered_key(end - 1u), candidate_ids[atomicLoad(&bins[end - 1u])]);
+    shared_cut = stricter(cut, floor_cut);
   }
   workgroupBarrier();
   weigh_candidates(count, plan.draw_scale, shared_cut);
@@ -401,9 +403,10 @@ fn cut_where(before: Cut, max_key: u32, weighted: bool, goal: u32, scale: f32) -
     if (delegates[first_group + group] < before.key) {
       continue;
     }
+    let whole = is_whole(row, group);
     for (var j = 0u; j < QUADS; j++) {
       let quad = quad_of(group, j);
-      let bits = load_quad(row, quad);
+      let bits = load_quad_of(row, quad, whole);
       let raw = raw_keys(bits);
       let kept = are_kept(final_keys(raw), id_of(row, quad), before);
       let away = distances(half_max, safe_logits(bits, raw), scale);
@@ -439,17 +442,17 @@ fn cut_where(before: Cut, max_key: u32, weighted: bool, goal: u32, scale: f32) -
   }
 
   loop {
-    // 2. What is left fits: order it, and walk.
+    // 2. What is left fits.
     let count = gather(low, high, first_id, last_id);
     if (count <= MOST_CANDIDATES) {
-      order_candidates(count);
-      scan_candidates(count, weighted, scale);
-      let rank = claim_candidate(count, weighted, scale, sub64(target_sum, sum));
-      if (lid == 0u) {
-        let slot = atomicLoad(&bins[min(rank, MOST_CANDIDATES - 1u)]);
-        shared_cut = Cut(candidate_keys[slot], candidate_ids[slot]);
-      }
-      return workgroupUniformLoad(&shared_cut);
+      let smallest = uniform_word(atomicLoad(&smallest_key));
+      let largest = uniform_word(atomicLoad(&largest_key));
+      let by_id = smallest == largest;
+      let ids = min(last_id, call.vocab - 1u) - first_id;
+      let shift = select(shift_of(largest - smallest), shift_of(ids), by_id);
+      let binning = Binning(largest, first_id, shift, by_id);
+      bin_candidates(count, before, binning, weighted, scale);
+      return claim_candidate(count, before, binning, weighted, scale, sub64(target_sum, sum));
     }
     // 3. It does not: narrow the range of keys, or, where all keys are equal, of ids.
     let smallest = uniform_word(atomicLoad(&smallest_key));
@@ -466,9 +469,10 @@ fn cut_where(before: Cut, max_key: u32, weighted: bool, goal: u32, scale: f32) -
       if (delegates[first_group + group] < low) {
         continue;
       }
+      let whole = is_whole(row, group);
       for (var j = 0u; j < QUADS; j++) {
         let quad = quad_of(group, j);
-        let keys = keys_of(load_quad(row, quad));
+        let keys = keys_of(load_quad_of(row, quad, whole));
         let ids = vec4(id_of(row, quad)) + vec4(0u, 1u, 2u, 3u);
         let wanted = in_range(keys, ids, low, high, first_id, last_id);
         if (any(wanted)) {
@@ -510,25 +514,28 @@ var<workgroup> drawn: Drawn;
 
 // Draws among candidates that carry their weights, in token-id order: the one whose running sum first exceeds the point.
 fn draw_candidate(count: u32, u: vec2<u32>) {
-  var amount = vec2(0u);
+  let shift = shift_of(call.vocab - 1u);
+  clear_bins();
   for (var i = lid; i < count; i += WORKGROUP_SIZE) {
-    amount = add64(amount, vec2(candidate_keys[i], 0u));
+    add_to_bin(candidate_ids[i] >> shift, vec2(candidate_keys[i], 0u));
   }
-  let total = scan_amount(amount);
-  let point = draw_point(u, total);
+  let total = scan_bins();
+  let target_sum = add64(draw_point(u, total), vec2(1u, 0u)); // the running sum has to reach this
+  let at = claim_bin(target_sum);
+  let rest = sub64(target_sum, at.before);
   for (var i = lid; i < count; i += WORKGROUP_SIZE) {
     let weight = candidate_keys[i];
     let id = candidate_ids[i];
-    if (weight == 0u) {
+    if (id >> shift != at.bin || weight == 0u) {
       continue;
     }
-    var before = vec2(0u);
+    var sum = vec2(0u);
     for (var j = 0u; j < count; j++) {
-      if (candidate_ids[j] < id) {
-        before = add64(before, vec2(candidate_keys[j], 0u));
+      if (candidate_ids[j] >> shift == at.bin && candidate_ids[j] < id) {
+        sum = add64(sum, vec2(candidate_keys[j], 0u));
       }
     }
-    if (!less64(point, before) && less64(point, add64(before, vec2(weight, 0u)))) {
+    if (less64(sum, rest) && !less64(add64(sum, vec2(weight, 0u)), rest)) {
       drawn = Drawn(id, weight, total);
     }
   }
@@ -541,8 +548,9 @@ fn weigh_groups(cut: Cut, scale: f32) {
     var low = vec4(0u);
     var high = vec4(0u);
     if (delegate >= cut.key && distance_of_key(half_max, delegate, scale) < ZERO_WEIGHT_DISTANCE) {
+      let whole = is_whole(row, group);
       for (var j = 0u; j < QUADS; j++) {
-        let weights = kept_weights(quad_of(group, j), cut, scale);
+        let weights = kept_weights(quad_of(group, j), whole, cut, scale);
         low += weights & vec4(0xffffu);
         high += weights >> vec4(16u);
       }
@@ -552,8 +560,8 @@ fn weigh_groups(cut: Cut, scale: f32) {
   storageBarrier();
 }
 
-fn kept_weights(quad: u32, cut: Cut, scale: f32) -> vec4<u32> {
-  let bits = load_quad(row, quad);
+fn kept_weights(quad: u32, whole: bool, cut: Cut, scale: f32) -> vec4<u32> {
+  let bits = load_quad_of(row, quad, whole);
   let raw = raw_keys(bits);
   let weights = exp2fix(distances(half_max, safe_logits(bits, raw), scale));
   return select(vec4(0u), weights, are_kept(final_keys(raw), id_of(row, quad), cut));
@@ -583,7 +591,7 @@ fn draw_group(cut: Cut, scale: f32, u: vec2<u32>) {
   let stride = (quads + BINS - 1u) / BINS;
   clear_bins();
   for (var i = lid; i < quads; i += WORKGROUP_SIZE) {
-    let weights = kept_weights(first + i, cut, scale);
+    let weights = kept_weights(first + i, false, cut, scale);
     add_to_bin(i / stride, join_halves(weights & vec4(0xffffu), weights >> vec4(16u)));
   }
   scan_bins();
@@ -593,7 +601,7 @@ fn draw_group(cut: Cut, scale: f32, u: vec2<u32>) {
     var i = part.bin * stride * 4u;
     loop {
       let quad = first + (i >> 2u);
-      let weight = kept_weights(quad, cut, scale)[i & 3u];
+      let weight = kept_weights(quad, false, cut, scale)[i & 3u];
       if (!less64(vec2(weight, 0u), rest)) {
         drawn = Drawn(id_of(row, quad) + (i & 3u), weight, total);
         break;
