@@ -73,7 +73,18 @@ export class WebGpuEngine implements Engine {
       }
     }
     const tuning = tuningFor(device, logitsType !== "float32", options.tuning);
-    return new WebGpuEngine(options, await pipelinesFor(device, logitsType, tuning), tuning);
+    const pipelines = await pipelinesFor(device, logitsType, tuning);
+    device.pushErrorScope("out-of-memory");
+    device.pushErrorScope("validation");
+    const engine = new WebGpuEngine(options, pipelines, tuning);
+    const refused = (await Promise.all([device.popErrorScope(), device.popErrorScope()])).find(
+      (error) => error !== null,
+    );
+    if (refused !== undefined) {
+      engine.#workspace.destroy();
+      throw new Error(`webgpu-token-sampler: the device has no room for this sampler's buffers. ${refused.message}`);
+    }
+    return engine;
   }
 
   private constructor(options: WebGpuOptions, pipelines: Pipelines, tuning: Tuning) {
@@ -365,16 +376,16 @@ export class WebGpuEngine implements Engine {
     try {
       const [mapped, ...errors] = await Promise.allSettled([readback.mapAsync(1, 0, bytes), ...scopes]);
       this.#usable();
-      for (const error of errors) {
-        if (error.status === "fulfilled" && error.value !== null) {
-          if (mapped.status === "fulfilled") readback.unmap();
-          // A bind group made of a buffer that does not belong here must not be used again.
-          this.#inputs = new WeakMap();
-          this.#targets = new WeakMap();
-          throw new TypeError(
-            `webgpu-token-sampler: the GPU refused the call. A logits buffer that was destroyed or belongs to another device does this. ${error.value.message}`,
-          );
-        }
+      const [invalid, noMemory] = errors.map((error) => (error.status === "fulfilled" ? error.value : null));
+      if (invalid || noMemory) {
+        if (mapped.status === "fulfilled") readback.unmap();
+        // A bind group made of a buffer that does not belong here must not be used again.
+        this.#inputs = new WeakMap();
+        this.#targets = new WeakMap();
+        if (noMemory) throw new Error(`webgpu-token-sampler: out of GPU memory. ${noMemory.message}`);
+        throw new TypeError(
+          `logits: expected a buffer of this sampler's device that is not destroyed; the GPU refused the call. ${invalid!.message}`,
+        );
       }
       if (mapped.status === "rejected") throw await this.#mappingError(mapped.reason);
       const words = new Uint32Array(readback.getMappedRange(0, bytes)).slice();
