@@ -73,17 +73,14 @@ fn add_to_bin(bin: u32, amount: vec2<u32>) {
 
 // Four tokens at once; amounts of 0 go nowhere, and their bins may be anything.
 fn add_to_bins(at: vec4<u32>, amounts: vec4<u32>) {
-  if (amounts.x != 0u) {
-    add_to_bin(at.x, vec2(amounts.x, 0u));
-  }
-  if (amounts.y != 0u) {
-    add_to_bin(at.y, vec2(amounts.y, 0u));
-  }
-  if (amounts.z != 0u) {
-    add_to_bin(at.z, vec2(amounts.z, 0u));
-  }
-  if (amounts.w != 0u) {
-    add_to_bin(at.w, vec2(amounts.w, 0u));
+  var bin = at;
+  var amount = amounts;
+  for (var lane = 0u; lane < 4u; lane++) {
+    if (amount.x != 0u) {
+      add_to_bin(bin.x, vec2(amount.x, 0u));
+    }
+    bin = bin.yzwx;
+    amount = amount.yzwx;
   }
 }
 
@@ -196,16 +193,6 @@ fn in_range(keys: vec4<u32>, ids: vec4<u32>, low: u32, high: u32, first_id: u32,
   return ((keys > vec4(low)) | ((keys == vec4(low)) & id_counts)) & (keys <= vec4(high));
 }
 
-fn write_candidate(key: u32, id: u32) {
-  atomicMin(&smallest_key, key);
-  atomicMax(&largest_key, key);
-  let slot = atomicAdd(&candidate_count, 1u);
-  if (slot < MOST_CANDIDATES) {
-    candidate_keys[slot] = key;
-    candidate_ids[slot] = id;
-  }
-}
-
 // Writes down every token in range, in no order. Returns how many there are; more than MOST_CANDIDATES are not all
 // written, but smallest_key and largest_key hold for all.
 fn gather(low: u32, high: u32, first_id: u32, last_id: u32) -> u32 {
@@ -216,6 +203,8 @@ fn gather(low: u32, high: u32, first_id: u32, last_id: u32) -> u32 {
     atomicStore(&largest_key, 0u);
   }
   workgroupBarrier();
+  var smallest = 0xffffffffu;
+  var largest = 0u;
   for (var group = lid; group < call.groups; group += WORKGROUP_SIZE) {
     if (delegates[first_group + group] < low) {
       continue;
@@ -223,26 +212,30 @@ fn gather(low: u32, high: u32, first_id: u32, last_id: u32) -> u32 {
     let whole = is_whole(row, group);
     for (var j = 0u; j < QUADS; j++) {
       let quad = quad_of(group, j);
-      let keys = keys_of(load_quad_of(row, quad, whole));
-      let ids = vec4(id_of(row, quad)) + vec4(0u, 1u, 2u, 3u);
-      let wanted = in_range(keys, ids, low, high, first_id, last_id);
+      var keys = keys_of(load_quad_of(row, quad, whole));
+      var ids = vec4(id_of(row, quad)) + vec4(0u, 1u, 2u, 3u);
+      var wanted = in_range(keys, ids, low, high, first_id, last_id);
       if (!any(wanted)) {
         continue;
       }
-      if (wanted.x) {
-        write_candidate(keys.x, ids.x);
-      }
-      if (wanted.y) {
-        write_candidate(keys.y, ids.y);
-      }
-      if (wanted.z) {
-        write_candidate(keys.z, ids.z);
-      }
-      if (wanted.w) {
-        write_candidate(keys.w, ids.w);
+      for (var lane = 0u; lane < 4u; lane++) {
+        if (wanted.x) {
+          smallest = min(smallest, keys.x);
+          largest = max(largest, keys.x);
+          let slot = atomicAdd(&candidate_count, 1u);
+          if (slot < MOST_CANDIDATES) {
+            candidate_keys[slot] = keys.x;
+            candidate_ids[slot] = ids.x;
+          }
+        }
+        keys = keys.yzwx;
+        ids = ids.yzwx;
+        wanted = wanted.yzwx;
       }
     }
   }
+  atomicMin(&smallest_key, smallest);
+  atomicMax(&largest_key, largest);
   workgroupBarrier();
   return uniform_word(atomicLoad(&candidate_count));
 }
@@ -320,11 +313,18 @@ fn row_mass() -> vec2<u32> {
 
 // ---- the cut ------------------------------------------------------------------------------------------------------
 
+// The filters that look for a cut, in their order. Written as a loop, because compilers write out every call.
+const TOP_K = 0u;
+const TOP_P = 1u;
+
+fn has_stage(plan: Plan, stage: u32) -> bool {
+  return (plan.flags & select(FLAG_TOP_K, FLAG_TOP_P, stage == TOP_P)) != 0u;
+}
+
 // Filters a row whose kept tokens are few, and leaves their draw weights in candidate_keys (0 for the others).
 // Returns how many candidates there are, with the cut in shared_cut; 0 if the kept tokens are not few.
-fn few(plan: Plan, max_key: u32, floor_key: u32) -> u32 {
+fn few(plan: Plan, max_key: u32, floor_cut: Cut) -> u32 {
   let by_count = (plan.flags & FLAG_TOP_K) != 0u;
-  let floor_cut = Cut(floor_key, NO_TOKEN);
   if (by_count && plan.top_k > TOP_K_REACH) {
     return 0u;
   }
@@ -339,26 +339,26 @@ fn few(plan: Plan, max_key: u32, floor_key: u32) -> u32 {
   if ((plan.flags & FLAG_MIN_P_FIRST) != 0u) {
     cut = floor_cut;
   }
-  if (by_count) {
-    bin_candidates(count, cut, binning, false, scale);
-    let last = claim_candidate(count, cut, binning, false, scale, vec2(plan.top_k, 0u));
-    if (last.key != NOWHERE) {
-      cut = last; // else there are fewer than that
-    }
+  var whole_mass = vec2(0u);
+  if (!by_count) {
+    whole_mass = row_mass();
   }
-  if ((plan.flags & FLAG_TOP_P) != 0u) {
-    var total: vec2<u32>;
-    if (by_count) {
-      total = bin_candidates(count, cut, binning, true, scale);
-    } else {
-      total = row_mass();
-      bin_candidates(count, cut, binning, true, scale);
+  for (var stage = TOP_K; stage <= TOP_P; stage++) {
+    if (!has_stage(plan, stage)) {
+      continue;
     }
-    let last = claim_candidate(count, cut, binning, true, scale, mass_needed(plan.top_p, total));
-    if (last.key == NOWHERE) {
+    let weighted = stage == TOP_P;
+    var target_sum = vec2(plan.top_k, 0u);
+    let total = bin_candidates(count, cut, binning, weighted, scale);
+    if (weighted) {
+      target_sum = mass_needed(plan.top_p, select(whole_mass, total, by_count));
+    }
+    let last = claim_candidate(count, cut, binning, weighted, scale, target_sum);
+    if (last.key != NOWHERE) {
+      cut = last;
+    } else if (weighted) {
       return 0u; // the nucleus is larger
     }
-    cut = last;
   }
   if (lid == 0u) {
     shared_cut = stricter(cut, floor_cut);
@@ -378,18 +378,17 @@ fn weigh_candidates(count: u32, scale: f32, cut: Cut) {
 }
 
 // Filters any row.
-fn many(plan: Plan, max_key: u32, floor_key: u32) -> Cut {
-  let floor_cut = Cut(floor_key, NO_TOKEN);
+fn many(plan: Plan, max_key: u32, floor_cut: Cut) -> Cut {
   let min_p_first = (plan.flags & FLAG_MIN_P_FIRST) != 0u;
   var cut = Cut(1u, NO_TOKEN);
   if (min_p_first) {
     cut = floor_cut;
   }
-  if ((plan.flags & FLAG_TOP_K) != 0u) {
-    cut = cut_where(cut, max_key, false, plan.top_k, plan.filter_scale);
-  }
-  if ((plan.flags & FLAG_TOP_P) != 0u) {
-    cut = cut_where(cut, max_key, true, plan.top_p, plan.filter_scale);
+  for (var stage = TOP_K; stage <= TOP_P; stage++) {
+    if (has_stage(plan, stage)) {
+      let goal = select(plan.top_k, plan.top_p, stage == TOP_P);
+      cut = cut_where(cut, max_key, stage == TOP_P, goal, plan.filter_scale);
+    }
   }
   return stricter(cut, floor_cut);
 }
@@ -690,30 +689,29 @@ fn draw_main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocat
     workgroupBarrier();
     cut = Cut(max_key, drawn.token);
   } else {
-    var floor_key = 1u;
     if ((plan.flags & FLAG_MIN_P) != 0u) {
-      floor_key = key_of_distance(max_key, plan.min_p_distance, plan.filter_scale);
+      cut.key = key_of_distance(max_key, plan.min_p_distance, plan.filter_scale);
     }
-    if ((plan.flags & (FLAG_TOP_K | FLAG_TOP_P)) == 0u) {
-      cut = Cut(floor_key, NO_TOKEN);
-      draw_group(cut, plan.draw_scale, u);
-    } else {
-      var count = few(plan, max_key, floor_key);
+    var count = 0u; // candidates that carry their draw weights; 0: the masses of the groups are those of the kept tokens
+    if ((plan.flags & (FLAG_TOP_K | FLAG_TOP_P)) != 0u) {
+      count = few(plan, max_key, cut);
       if (count != 0u) {
         cut = workgroupUniformLoad(&shared_cut);
-        draw_candidate(count, u);
       } else {
-        cut = many(plan, max_key, floor_key);
+        cut = many(plan, max_key, cut);
         if ((plan.flags & FLAG_TOP_K) != 0u && plan.top_k <= TOP_K_REACH) {
-          // A top-k small enough to be written down, so that no room for masses is needed.
+          // Few enough to be written down, so that no room for masses is needed.
           count = gather(cut.key, 0xffffffffu, 0u, cut.id);
           weigh_candidates(count, plan.draw_scale, cut);
-          draw_candidate(count, u);
         } else {
           weigh_groups(cut, plan.draw_scale);
-          draw_group(cut, plan.draw_scale, u);
         }
       }
+    }
+    if (count != 0u) {
+      draw_candidate(count, u);
+    } else {
+      draw_group(cut, plan.draw_scale, u);
     }
   }
   workgroupBarrier();

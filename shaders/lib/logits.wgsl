@@ -79,17 +79,10 @@ fn load_quad_of(row: Row, quad: u32, whole: bool) -> vec4<u32> {
   return load_quad(row, quad);
 }
 
+// The same where the quad may reach out of the row. Words beside it may not be there at all; WebGPU then loads others.
 fn load_quad(row: Row, quad: u32) -> vec4<u32> {
-  let id = id_of(row, quad);
-  let at = row.first_quad + quad;
-  if (id < call.vocab && call.vocab - id >= 4u) {
-    return unpack(logits[at]);
-  }
-  var bits = vec4(MINUS_INFINITY);
-  for (var lane = 0u; lane < 4u; lane++) {
-    if (id + lane < call.vocab) {
-      bits[lane] = load_word(at * 4u + lane);
-    }
-  }
-  return bits;
+  let at = (row.first_quad + quad) * 4u;
+  let bits = vec4(load_word(at), load_word(at + 1u), load_word(at + 2u), load_word(at + 3u));
+  let ids = vec4(id_of(row, quad)) + vec4(0u, 1u, 2u, 3u);
+  return select(vec4(MINUS_INFINITY), bits, ids < vec4(call.vocab));
 }
