@@ -8,14 +8,13 @@ export type { SamplingOrder, SamplingParams } from "./params.ts";
 export type { LogitsType } from "./reference/convert.ts";
 export type { RowStatus } from "./reference/draw.ts";
 export type { RowCandidates } from "./reference/list.ts";
-export { NO_TOKEN } from "./reference/numeric.ts";
+export { MAX_VOCAB_SIZE, NO_TOKEN } from "./reference/numeric.ts";
 export {
   type BatchParams,
   createSampler,
   type EncodeTarget,
   type Logits,
   type LogitsLayout,
-  MAX_VOCAB_SIZE,
   type Sampler,
   type SamplerOptions,
 } from "./sampler.ts";

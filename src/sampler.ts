@@ -2,13 +2,12 @@ import { type Engine, isGPUBuffer, type LogitsView, type SampleResult, type Toke
 import { planRows, type SamplingParams, show } from "./params.ts";
 import { bytesPerLogit, type LogitsType } from "./reference/convert.ts";
 import { CpuEngine } from "./reference/engine.ts";
+import { MAX_VOCAB_SIZE } from "./reference/numeric.ts";
 import type { RowCandidates } from "./reference/list.ts";
 import { requestDevice } from "./webgpu/device.ts";
 import { WebGpuEngine, type WebGpuOptions } from "./webgpu/engine.ts";
 import type { Tuning } from "./webgpu/tuning.ts";
 
-/** Largest vocabulary: 2^22 tokens. */
-export const MAX_VOCAB_SIZE: number = 2 ** 22;
 const STORAGE = 128; // GPUBufferUsage.STORAGE
 
 /** What a sampler is made for. */

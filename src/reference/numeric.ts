@@ -6,6 +6,8 @@
  */
 import { EXP2_TABLE } from "./exp2-table.ts";
 
+/** Largest vocabulary: 2^22 tokens. */
+export const MAX_VOCAB_SIZE = 0x40_0000;
 /** Largest finite float32: what `+inf` counts as. */
 export const MAX_FLOAT = 3.4028234663852886e38;
 /** Weight of the most probable token: 2^31. */

@@ -1,0 +1,76 @@
+/** Named parameter sets, and how a case is compared and named: shared by the tests of both engines. */
+import type { SampleResult } from "../../src/engine.ts";
+import type { SamplingParams } from "../../src/params.ts";
+import type { RowCandidates } from "../../src/reference/list.ts";
+
+/** Every filter alone and combined, in all orders; boundary values beside usual ones. */
+export const paramSets: readonly SamplingParams[] = [
+  {},
+  { temperature: 0 },
+  { temperature: 0.2 },
+  { temperature: 3 },
+  { topK: 1 },
+  { topK: 2 },
+  { topK: 50 },
+  { temperature: 0.1, topK: 50 },
+  { topK: 511 },
+  { topK: 513 },
+  { topK: 3000 },
+  { topP: 0 },
+  { topP: 0.1 },
+  { topP: 0.5 },
+  { temperature: 0.8, topP: 0.9 },
+  { topP: 0.999 },
+  { topP: 1 - 2 ** -40 },
+  { minP: 0.05 },
+  { minP: 0.5 },
+  { minP: 1 },
+  { minP: 1e-9 },
+  { temperature: 0.7, topK: 50, topP: 0.95, minP: 0.05 },
+  { temperature: 0.8, topK: 700, topP: 0.6 },
+  { temperature: 1.5, topP: 0.95, minP: 0.02 },
+  { temperature: 1.5, topP: 0.7, minP: 0.02, order: "vllm" },
+  { temperature: 0.9, topK: 40, topP: 0.8, minP: 0.1, order: "vllm" },
+  { temperature: 2, minP: 0.3, order: "vllm" },
+  { temperature: 0.8, topK: 40, topP: 0.95, minP: 0.05, order: "llama.cpp" },
+  { temperature: 2, topP: 0.9, order: "llama.cpp" },
+  { temperature: 0.5, minP: 0.1, order: "llama.cpp" },
+  { temperature: 3, topK: 600, minP: 0.01, order: "llama.cpp" },
+];
+
+/** A parameter set as it reads in the name of a test. */
+export function show(params: SamplingParams): string {
+  const entries = Object.entries(params).map(([name, value]) => `${name} ${value}`);
+  return entries.length === 0 ? "defaults" : entries.join(", ");
+}
+
+/** Where two results of the same call differ first, or undefined. Integers and bits, no tolerance. */
+export function sampleDifference(actual: SampleResult, expected: SampleResult): string | undefined {
+  for (let row = 0; row < expected.tokens.length; row++) {
+    for (const name of ["tokens", "logprobs", "status"] as const) {
+      const [a, e] = [actual[name][row], expected[name][row]];
+      if (!Object.is(a, e)) return `row ${row}: ${name} ${String(a)}, expected ${String(e)}`;
+    }
+  }
+  return actual.tokens.length === expected.tokens.length ? undefined : `${actual.tokens.length} rows`;
+}
+
+/** Where two lists of candidates differ first, or undefined. */
+export function candidatesDifference(
+  actual: readonly RowCandidates[],
+  expected: readonly RowCandidates[],
+): string | undefined {
+  if (actual.length !== expected.length) return `${actual.length} rows, expected ${expected.length}`;
+  for (const [row, { tokens, probabilities }] of expected.entries()) {
+    const other = actual[row]!;
+    if (other.tokens.length !== tokens.length) {
+      return `row ${row}: ${other.tokens.length} kept, expected ${tokens.length}`;
+    }
+    for (let rank = 0; rank < tokens.length; rank++) {
+      if (other.tokens[rank] !== tokens[rank] || !Object.is(other.probabilities[rank], probabilities[rank])) {
+        return `row ${row}, rank ${rank}: token ${other.tokens[rank]} at ${other.probabilities[rank]}, expected ${tokens[rank]} at ${probabilities[rank]}`;
+      }
+    }
+  }
+  return undefined;
+}
