@@ -1,0 +1,249 @@
+import { describe, expect, test } from "vitest";
+import { createSampler, type Sampler, type SamplingParams } from "../src/index.ts";
+import { sampleDifference } from "./support/cases.ts";
+import { batch } from "./support/inputs.ts";
+
+const V = 300;
+const cpu = (maxBatch = 4): Promise<Sampler> => createSampler({ vocabSize: V, maxBatch, engine: "cpu" });
+const logits = batch(["peaked", "flat"], V, 4, 9);
+
+/** The error of a call that must fail, whether it throws or rejects. */
+async function failure(call: () => unknown): Promise<Error> {
+  try {
+    await call();
+  } catch (error) {
+    return error as Error;
+  }
+  throw new Error("expected an error, got none");
+}
+
+describe("bad parameters name the parameter and the value", () => {
+  test.each<[string, SamplingParams, typeof TypeError | typeof RangeError, RegExp]>([
+    ["negative temperature", { temperature: -1 }, RangeError, /params\.temperature: .*got -1/],
+    ["NaN temperature", { temperature: NaN }, RangeError, /params\.temperature: .*got NaN/],
+    ["infinite temperature", { temperature: Infinity }, RangeError, /params\.temperature: .*got Infinity/],
+    ["temperature as text", { temperature: "1" as unknown as number }, TypeError, /params\.temperature: .*got "1"/],
+    ["topP above 1", { topP: 1.5 }, RangeError, /params\.topP: .*got 1.5/],
+    ["topP below 0", { topP: -0.1 }, RangeError, /params\.topP: .*got -0.1/],
+    ["topP NaN", { topP: NaN }, RangeError, /params\.topP: .*got NaN/],
+    ["topK fractional", { topK: 1.5 }, RangeError, /params\.topK: .*got 1.5/],
+    ["topK negative", { topK: -1 }, RangeError, /params\.topK: .*got -1/],
+    ["minP above 1", { minP: 2 }, RangeError, /params\.minP: .*got 2/],
+    ["minP negative", { minP: -1 }, RangeError, /params\.minP: .*got -1/],
+    ["fractional seed", { seed: 0.5 }, RangeError, /params\.seed: .*got 0.5/],
+    ["negative seed", { seed: -1n }, RangeError, /params\.seed: .*got -1n/],
+    ["seed beyond 64 bits", { seed: 2n ** 64n }, RangeError, /params\.seed: .*got 18446744073709551616n/],
+    ["unsafe seed", { seed: 2 ** 53 }, RangeError, /params\.seed: .*got 9007199254740992/],
+    ["seed as text", { seed: "7" as unknown as bigint }, TypeError, /params\.seed: .*got "7"/],
+    ["negative position", { position: -3 }, RangeError, /params\.position: .*got -3/],
+    ["unknown order", { order: "hf" as "vllm" }, RangeError, /params\.order: .*got "hf"/],
+    ["order as number", { order: 1 as unknown as "vllm" }, TypeError, /params\.order: .*got 1/],
+    ["unknown name", { top_p: 0.9 } as SamplingParams, TypeError, /params\.top_p: unknown parameter/],
+  ])("%s", async (_, params, type, message) => {
+    const sampler = await cpu();
+    for (const call of [() => sampler.sample(logits, params), () => sampler.candidates(logits, params)]) {
+      const error = await failure(call);
+      expect(error).toBeInstanceOf(type);
+      expect(error.message).toMatch(message);
+    }
+    const row = await failure(() => sampler.sample(logits, [{}, {}, {}, params]));
+    expect(row.message).toContain("params[3].");
+  });
+
+  test("an array of the wrong length", async () => {
+    const error = await failure(async () => (await cpu()).sample(logits, [{}, {}]));
+    expect(error).toBeInstanceOf(RangeError);
+    expect(error.message).toMatch(/params: .*array of 4, got an array of 2/);
+  });
+
+  test("not an object", async () => {
+    const error = await failure(async () => (await cpu()).sample(logits, 7 as unknown as SamplingParams));
+    expect(error).toBeInstanceOf(TypeError);
+    expect(error.message).toMatch(/params: .*got 7/);
+  });
+
+  test("nothing is lost: the next call is as if the bad one had not been", async () => {
+    const [one, other] = [await cpu(), await cpu()];
+    await one.sample(logits, { seed: 1n });
+    await other.sample(logits, { seed: 1n });
+    await failure(() => one.sample(logits, { seed: 1n, topK: -1 }));
+    expect(await one.sample(logits, { seed: 1n })).toEqual(await other.sample(logits, { seed: 1n }));
+  });
+});
+
+describe("bad options", () => {
+  test.each<[string, object, typeof TypeError | typeof RangeError, RegExp]>([
+    ["vocabulary 0", { vocabSize: 0 }, RangeError, /vocabSize: .*got 0/],
+    ["vocabulary over 2^22", { vocabSize: 2 ** 22 + 1 }, RangeError, /vocabSize: .*4194304, got 4194305/],
+    ["fractional vocabulary", { vocabSize: 1.5 }, RangeError, /vocabSize: .*got 1.5/],
+    ["no vocabulary", {}, TypeError, /vocabSize: .*got undefined/],
+    ["maxBatch 0", { vocabSize: 5, maxBatch: 0 }, RangeError, /maxBatch: .*got 0/],
+    ["unknown engine", { vocabSize: 5, engine: "gpu" }, RangeError, /engine: .*got "gpu"/],
+    ["unknown type", { vocabSize: 5, logitsType: "float64" }, RangeError, /logitsType: .*got "float64"/],
+    ["not a device", { vocabSize: 5, device: {} }, TypeError, /device: .*got Object/],
+    ["unknown option", { vocabSize: 5, maxbatch: 2 }, TypeError, /options\.maxbatch: unknown name/],
+  ])("%s", async (_, options, type, message) => {
+    const error = await failure(() => createSampler({ engine: "cpu", ...options } as { vocabSize: number }));
+    expect(error).toBeInstanceOf(type);
+    expect(error.message).toMatch(message);
+  });
+
+  test("webgpu where there is none", async () => {
+    const error = await failure(() => createSampler({ vocabSize: 5, engine: "webgpu" }));
+    expect(error.message).toMatch(/there is no WebGPU adapter/);
+  });
+
+  test("auto where there is no WebGPU takes the CPU, and says so", async () => {
+    expect((await createSampler({ vocabSize: 5 })).engine).toBe("cpu");
+  });
+});
+
+describe("bad logits", () => {
+  type Input = Parameters<Sampler["sample"]>[0];
+  test.each<[string, Input, typeof TypeError | typeof RangeError, RegExp]>([
+    ["not whole rows", new Float32Array(V + 1), RangeError, /logits: expected \[rows, 300\] logits, got 301/],
+    ["none", new Float32Array(0), RangeError, /logits: .*got 0/],
+    ["doubles", new Float64Array(V) as unknown as Float32Array, TypeError, /Float32Array .*got Float64Array/],
+    ["16 bits for float32", new Uint16Array(V), TypeError, /Float32Array .*got Uint16Array/],
+    ["a plain array", [1, 2] as unknown as Float32Array, TypeError, /logits\.0: unknown name/],
+    ["nothing", undefined as unknown as Float32Array, TypeError, /logits: .*got undefined/],
+    ["more rows than maxBatch", new Float32Array(5 * V), RangeError, /logits: got 5 rows, but maxBatch is 4/],
+    ["rows over maxBatch", { data: new Float32Array(9 * V), rows: 5 }, RangeError, /logits\.rows: .*to 4, got 5/],
+    ["offset behind the end", { data: logits, offset: 4 * V }, RangeError, /logits: .*offset 1200/],
+    ["negative offset", { data: logits, offset: -1 }, RangeError, /logits\.offset: .*got -1/],
+    ["fractional offset", { data: logits, offset: 0.5 }, RangeError, /logits\.offset: .*got 0.5/],
+    ["stride under a row", { data: logits, rowStride: V - 1 }, RangeError, /logits\.rowStride: .*got 299/],
+    ["stride beyond the end", { data: logits, rowStride: 4 * V, rows: 2 }, RangeError, /logits: 2 row.*stride 1200/],
+    ["both data and buffer", { data: logits, buffer: {} as GPUBuffer }, TypeError, /either data .* or buffer/],
+    ["neither", {}, TypeError, /either data .* or buffer/],
+    ["unknown name", { data: logits, stride: 1 } as object, TypeError, /logits\.stride: unknown name/],
+  ])("%s", async (_, input, type, message) => {
+    const sampler = await cpu();
+    const error = await failure(() => sampler.sample(input));
+    expect(error).toBeInstanceOf(type);
+    expect(error.message).toMatch(message);
+  });
+
+  test("float32 for a 16-bit sampler", async () => {
+    const sampler = await createSampler({ vocabSize: V, engine: "cpu", logitsType: "bfloat16" });
+    const error = await failure(() => sampler.sample(new Float32Array(V)));
+    expect(error).toBeInstanceOf(TypeError);
+    expect(error.message).toMatch(/Uint16Array .*got Float32Array/);
+  });
+});
+
+test("after destroy every call says so", async () => {
+  const sampler = await cpu();
+  sampler.destroy();
+  sampler.destroy();
+  for (const call of [() => sampler.sample(logits), () => sampler.candidates(logits)]) {
+    expect((await failure(call)).message).toMatch(/the sampler was destroyed/);
+  }
+  expect(() => sampler.encode({} as GPUCommandEncoder, {} as never)).toThrow(/the sampler was destroyed/);
+});
+
+test("encode on the cpu engine says what to do instead", async () => {
+  const sampler = await cpu();
+  const encoder = { beginComputePass() {} } as unknown as GPUCommandEncoder;
+  expect(() => sampler.encode(encoder, { logits: { data: logits }, tokens: {} as GPUBuffer })).toThrow(/GPUBuffer/);
+});
+
+describe("positions and seeds", () => {
+  const params = { temperature: 2, seed: 5n };
+
+  test("a call without a position goes on after the last one; an explicit one seeks", async () => {
+    const sampler = await cpu();
+    const run = [];
+    for (let i = 0; i < 4; i++) run.push(await sampler.sample(logits, params));
+    const again = await cpu();
+    for (const [position, expected] of run.entries()) {
+      expect(await again.sample(logits, { ...params, position })).toEqual(expected);
+    }
+    expect(await again.sample(logits, { ...params, position: 1n })).toEqual(run[1]);
+    expect(await again.sample(logits, params)).toEqual(run[2]);
+    expect(new Set(run.map(({ tokens }) => tokens.join())).size).toBe(4);
+  });
+
+  test("the last position is followed by the first", async () => {
+    const sampler = await cpu();
+    const first = await sampler.sample(logits, { ...params, position: 0 });
+    await sampler.sample(logits, { ...params, position: 2n ** 64n - 1n });
+    expect(await sampler.sample(logits, params)).toEqual(first);
+  });
+
+  test("greedy and empty rows count too; candidates do not", async () => {
+    const [one, other] = [await cpu(), await cpu()];
+    await one.sample(logits, { temperature: 0 });
+    await one.sample(new Float32Array(4 * V).fill(-Infinity), params);
+    await one.candidates(logits, params);
+    expect(await one.sample(logits, params)).toEqual(await other.sample(logits, { ...params, position: 2 }));
+  });
+
+  test("rows without a seed draw for themselves, and differently in another sampler", async () => {
+    const same = new Float32Array(4 * V).fill(1);
+    const draws = [await (await cpu()).sample(same), await (await cpu()).sample(same)];
+    expect(new Set(draws.flatMap(({ tokens }) => [...tokens])).size).toBeGreaterThan(4);
+  });
+
+  test("rows that share seed, position and logits share their token", async () => {
+    const same = new Float32Array(4 * V).fill(1);
+    const { tokens } = await (await cpu()).sample(same, { seed: 3n });
+    expect(new Set(tokens).size).toBe(1);
+  });
+
+  test("a row's token does not depend on its place in the batch", async () => {
+    const rows = [0, 1, 2, 3].map((row) => logits.subarray(row * V, (row + 1) * V));
+    const sets = rows.map((_, row) => ({ temperature: 0.5 + row / 2, topP: 0.95, seed: BigInt(row), position: 7n }));
+    const sampler = await cpu();
+    const { tokens } = await sampler.sample(logits, sets);
+    const order = [2, 0, 3, 1];
+    const shuffled = Float32Array.from(order.flatMap((row) => [...rows[row]!]));
+    const turned = await sampler.sample(
+      shuffled,
+      order.map((row) => sets[row]!),
+    );
+    expect([...turned.tokens]).toEqual(order.map((row) => tokens[row]));
+  });
+});
+
+test("the caller may change logits and parameters right after the call", async () => {
+  const sampler = await cpu();
+  const expected = await sampler.sample(logits, { topK: 5, seed: 1n, position: 0 });
+  const copy = logits.slice();
+  const params = { topK: 5, seed: 1n, position: 0 };
+  const pending = sampler.sample(copy, params);
+  copy.fill(0);
+  params.topK = 1;
+  expect(await pending).toEqual(expected);
+});
+
+test("rows may lie at any offset and stride", async () => {
+  const sampler = await cpu();
+  const params = { topP: 0.9, seed: 1n, position: 0 };
+  const expected = await sampler.sample(logits, params);
+  const stride = V + 17;
+  const data = new Float32Array(13 + 4 * stride).fill(99);
+  for (let row = 0; row < 4; row++) data.set(logits.subarray(row * V, (row + 1) * V), 13 + row * stride);
+  const actual = await sampler.sample({ data, offset: 13, rowStride: stride, rows: 4 }, params);
+  expect(sampleDifference(actual, expected)).toBeUndefined();
+});
+
+test("numbers out: log probabilities, statuses, and no token where there is none", async () => {
+  const sampler = await cpu();
+  const rows = new Float32Array(4 * V).fill(-Infinity);
+  rows.fill(1, 0, V); // equal
+  rows[2 * V + 7] = NaN; // no candidate, damaged
+  rows[3 * V + 7] = -3; // one candidate
+  const { tokens, logprobs, status } = await sampler.sample(rows, { seed: 1n });
+  expect(status).toEqual(["ok", "masked", "nan", "ok"]);
+  expect([...tokens.subarray(1)]).toEqual([0xffff_ffff, 0xffff_ffff, 7]);
+  expect(logprobs[0]).toBe(Math.fround(Math.log(1 / V)));
+  expect(logprobs[1]).toBeNaN();
+  expect(logprobs[3]).toBe(0);
+});
+
+test("a sampler can be disposed of", async () => {
+  const sampler = await cpu();
+  sampler[Symbol.dispose]();
+  expect((await failure(() => sampler.sample(logits))).message).toMatch(/destroyed/);
+});
