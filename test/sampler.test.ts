@@ -83,7 +83,7 @@ describe("bad options", () => {
     ["not a device", { vocabSize: 5, device: {} }, TypeError, /device: .*got Object/],
     ["unknown option", { vocabSize: 5, maxbatch: 2 }, TypeError, /options\.maxbatch: unknown name/],
   ])("%s", async (_, options, type, message) => {
-    const error = await failure(() => createSampler({ engine: "cpu", ...options } as { vocabSize: number }));
+    const error = await failure(() => createSampler({ engine: "cpu", ...options } as unknown as { vocabSize: number }));
     expect(error).toBeInstanceOf(type);
     expect(error.message).toMatch(message);
   });

@@ -273,7 +273,8 @@ export class WebGpuEngine implements Engine {
         label: "webgpu-token-sampler.inputs",
         layout: this.#pipelines.layouts.inputs,
         entries: [
-          { binding: 0, resource },
+          // Less than a quad cannot be bound as quads, and there is none to read then.
+          { binding: 0, resource: size < 16 ? { buffer: this.#workspace.nothing } : resource },
           { binding: 1, resource },
         ],
       });

@@ -30,10 +30,11 @@ export class Workspace {
   readonly #idle: GPUBuffer[] = [];
   readonly #table: GPUBuffer;
   readonly #delegates: GPUBuffer;
-  readonly #noMasses: GPUBuffer;
   #masses: GPUBuffer | undefined;
   #upload: GPUBuffer | undefined;
   #groups: { lean?: GPUBindGroup; full?: GPUBindGroup } = {};
+  /** Stands where a binding is not used. */
+  readonly nothing: GPUBuffer;
   readonly records: GPUBuffer;
   readonly tokens: GPUBuffer;
   readonly ring: CallRing;
@@ -46,7 +47,7 @@ export class Workspace {
     this.#table = this.buffer("exp2-table", EXP2_TABLE.byteLength, STORAGE | COPY_DST);
     device.queue.writeBuffer(this.#table, 0, EXP2_TABLE as Uint32Array<ArrayBuffer>);
     this.#delegates = this.buffer("delegates", 4 * shape.chunkRows * shape.groups, STORAGE);
-    this.#noMasses = this.buffer("no-masses", 8, STORAGE);
+    this.nothing = this.buffer("nothing", 16, STORAGE);
     this.records = this.buffer("records", 4 * RECORD_WORDS * shape.maxBatch, STORAGE | COPY_SRC);
     this.tokens = this.buffer("tokens", 4 * shape.maxBatch, STORAGE | COPY_SRC);
     const alignment = device.limits.minStorageBufferOffsetAlignment;
@@ -97,7 +98,7 @@ export class Workspace {
       { buffer: calls, size: callSize },
       { buffer: this.#table },
       { buffer: this.#delegates },
-      { buffer: this.#masses ?? this.#noMasses },
+      { buffer: this.#masses ?? this.nothing },
       { buffer: records },
     ];
     return this.#device.createBindGroup({
