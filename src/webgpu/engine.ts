@@ -274,7 +274,7 @@ export class WebGpuEngine implements Engine {
         layout: this.#pipelines.layouts.inputs,
         entries: [
           // Less than a quad cannot be bound as quads, and there is none to read then.
-          { binding: 0, resource: size < 16 ? { buffer: this.#workspace.nothing } : resource },
+          { binding: 0, resource: size < 16 ? { buffer: this.#workspace.table } : resource },
           { binding: 1, resource },
         ],
       });

@@ -28,13 +28,13 @@ export class Workspace {
   readonly #shape: WorkspaceShape;
   readonly #buffers = new Set<GPUBuffer>();
   readonly #idle: GPUBuffer[] = [];
-  readonly #table: GPUBuffer;
+  /** Weights of an octave's steps; only ever read, so it may also stand where a read-only binding is not used. */
+  readonly table: GPUBuffer;
   readonly #delegates: GPUBuffer;
+  readonly #noMasses: GPUBuffer;
   #masses: GPUBuffer | undefined;
   #upload: GPUBuffer | undefined;
   #groups: { lean?: GPUBindGroup; full?: GPUBindGroup } = {};
-  /** Stands where a binding is not used. */
-  readonly nothing: GPUBuffer;
   readonly records: GPUBuffer;
   readonly tokens: GPUBuffer;
   readonly ring: CallRing;
@@ -44,10 +44,10 @@ export class Workspace {
     this.#pipelines = pipelines;
     this.#shape = shape;
     const { STORAGE, COPY_SRC, COPY_DST } = USAGE;
-    this.#table = this.buffer("exp2-table", EXP2_TABLE.byteLength, STORAGE | COPY_DST);
-    device.queue.writeBuffer(this.#table, 0, EXP2_TABLE as Uint32Array<ArrayBuffer>);
+    this.table = this.buffer("exp2-table", EXP2_TABLE.byteLength, STORAGE | COPY_DST);
+    device.queue.writeBuffer(this.table, 0, EXP2_TABLE as Uint32Array<ArrayBuffer>);
     this.#delegates = this.buffer("delegates", 4 * shape.chunkRows * shape.groups, STORAGE);
-    this.nothing = this.buffer("nothing", 16, STORAGE);
+    this.#noMasses = this.buffer("no-masses", 8, STORAGE);
     this.records = this.buffer("records", 4 * RECORD_WORDS * shape.maxBatch, STORAGE | COPY_SRC);
     this.tokens = this.buffer("tokens", 4 * shape.maxBatch, STORAGE | COPY_SRC);
     const alignment = device.limits.minStorageBufferOffsetAlignment;
@@ -96,9 +96,9 @@ export class Workspace {
     }
     const resources: GPUBindingResource[] = [
       { buffer: calls, size: callSize },
-      { buffer: this.#table },
+      { buffer: this.table },
       { buffer: this.#delegates },
-      { buffer: this.#masses ?? this.nothing },
+      { buffer: this.#masses ?? this.#noMasses },
       { buffer: records },
     ];
     return this.#device.createBindGroup({

@@ -58,18 +58,18 @@ async function compareAll(
   names: readonly InputName[] = inputNames,
   convert: (row: Float32Array) => Float32Array | Uint16Array = (rows) => rows,
 ): Promise<string[]> {
-  const found: string[] = [];
+  const lines: string[] = [];
   for (const [index, params] of sets.entries()) {
     const logits = convert(batch(names, vocab, names.length, index));
     const random = { seed: (BigInt(index) * 0x9e37_79b9_7f4a_7c15n) & 0xffff_ffff_ffff_ffffn, position: index };
-    const difference_ = await difference(engines, logits, { ...params, ...random });
-    if (difference_ !== undefined) {
-      found.push(
-        `batch(${names.length === inputNames.length ? "inputNames" : names.join()}, ${vocab}, ${names.length}, ${index}), ${show({ ...params, ...random })}: ${difference_}`,
+    const found = await difference(engines, logits, { ...params, ...random });
+    if (found !== undefined) {
+      lines.push(
+        `batch(${names.length === inputNames.length ? "inputNames" : names.join()}, ${vocab}, ${names.length}, ${index}), ${show({ ...params, ...random })}: ${found}`,
       );
     }
   }
-  return found;
+  return lines;
 }
 
 const some = paramSets.filter((_, index) => index % 3 === 1);
