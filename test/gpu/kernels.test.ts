@@ -1,0 +1,285 @@
+/**
+ * Every kernel alone against its twin, buffer for buffer. What a kernel writes into is filled with a sentinel and ends
+ * in a guard band, so that a write that is missing, partial or astray shows.
+ */
+import { describe, expect, test } from "vitest";
+import { planRow, type SamplingParams } from "../../src/params.ts";
+import { EXP2_TABLE } from "../../src/reference/exp2-table.ts";
+import { draw } from "../../src/reference/draw.ts";
+import { list } from "../../src/reference/list.ts";
+import { KEEP_ALL, mass } from "../../src/reference/mass.ts";
+import { max } from "../../src/reference/max.ts";
+import { bitsFloat, bitsOfKey, distance, exp2fix, floatBits, keyOfBits } from "../../src/reference/numeric.ts";
+import type { KernelName } from "../../src/webgpu/kernels.ts";
+import { callBytes, packCall, RECORD_WORDS, unpackRecord } from "../../src/webgpu/pack.ts";
+import { pipelinesFor } from "../../src/webgpu/pipelines.ts";
+import { type Tuning, tuningFor } from "../../src/webgpu/tuning.ts";
+import { show } from "../support/cases.ts";
+import { bufferOf, sharedDevice, wordsOf } from "../support/device.ts";
+import { batch, type InputName, inputNames } from "../support/inputs.ts";
+
+const device = await sharedDevice();
+const SENTINEL = 0xa5a5_a5a5;
+const GUARD = 64;
+/** Rows of other calls in front of and behind the ones under test. */
+const FIRST_ROW = 2;
+
+/** Buffers of one call, as the kernels see them. */
+class Bench {
+  readonly tuning: Tuning;
+  readonly groups: number;
+  readonly #pipelines;
+  readonly #buffers: Record<string, GPUBuffer>;
+  readonly #rows: number;
+
+  static async create(
+    logits: Float32Array,
+    vocab: number,
+    params: SamplingParams,
+    overrides: Partial<Tuning>,
+  ): Promise<Bench> {
+    const tuning = tuningFor(device, false, overrides);
+    return new Bench(await pipelinesFor(device, "float32", tuning), tuning, logits, vocab, params);
+  }
+
+  private constructor(
+    pipelines: Awaited<ReturnType<typeof pipelinesFor>>,
+    tuning: Tuning,
+    logits: Float32Array,
+    vocab: number,
+    params: SamplingParams,
+  ) {
+    this.tuning = tuning;
+    this.#pipelines = pipelines;
+    this.#rows = logits.length / vocab;
+    this.groups = Math.ceil(Math.ceil((vocab + 3) / 4) / (tuning.quads * tuning.lanes)) * tuning.lanes;
+    const plan = planRow(params, vocab);
+    const shape = {
+      vocab,
+      groups: this.groups,
+      first: 0,
+      rowStride: vocab,
+      firstRow: FIRST_ROW,
+      tokenFirst: 1,
+      tokenStride: 1,
+    };
+    const call = packCall(
+      shape,
+      Array.from({ length: this.#rows }, () => plan),
+      77n,
+    );
+    const records = new Uint32Array(RECORD_WORDS * (this.#rows + 2 * FIRST_ROW)).fill(SENTINEL);
+    for (let row = FIRST_ROW; row < FIRST_ROW + this.#rows; row++)
+      records.fill(0, row * RECORD_WORDS, row * RECORD_WORDS + 3);
+    const sentinels = (words: number): GPUBuffer => bufferOf(device, new Uint32Array(words + GUARD).fill(SENTINEL));
+    this.#buffers = {
+      logits: bufferOf(device, logits),
+      call: bufferOf(device, call),
+      table: bufferOf(device, EXP2_TABLE),
+      delegates: sentinels(this.#rows * this.groups),
+      masses: sentinels(2 * this.#rows * this.groups),
+      records: bufferOf(device, records),
+      tokens: sentinels(1 + this.#rows),
+      listing: sentinels(3 * (FIRST_ROW + this.#rows) + 3 * vocab * this.#rows),
+    };
+    // Headers of the listing: nothing counted yet, room for the whole row, one row after the other.
+    const header = new Uint32Array(3 * (FIRST_ROW + this.#rows));
+    for (let row = 0; row < this.#rows; row++) {
+      header.set([0, vocab, FIRST_ROW + this.#rows + row * vocab], 3 * (FIRST_ROW + row));
+    }
+    device.queue.writeBuffer(this.#buffers["listing"]!, 0, header);
+  }
+
+  run(...kernels: KernelName[]): void {
+    const group = (name: "inputs" | "workspace" | "tokens" | "listing", ...names: string[]): GPUBindGroup =>
+      device.createBindGroup({
+        layout: this.#pipelines.layouts[name],
+        entries: names.map((buffer, binding) => ({
+          binding,
+          resource: { buffer: this.#buffers[buffer]!, ...(buffer === "call" && { size: callBytes(this.#rows) }) },
+        })),
+      });
+    const encoder = device.createCommandEncoder();
+    const pass = encoder.beginComputePass();
+    pass.setBindGroup(0, group("inputs", "logits", "logits"));
+    pass.setBindGroup(1, group("workspace", "call", "table", "delegates", "masses", "records"), [0]);
+    for (const kernel of kernels) {
+      pass.setPipeline(this.#pipelines.kernels[kernel]);
+      if (kernel === "draw") pass.setBindGroup(2, group("tokens", "tokens"));
+      if (kernel === "list") pass.setBindGroup(2, group("listing", "listing"));
+      if (kernel === "draw") pass.dispatchWorkgroups(this.#rows);
+      else pass.dispatchWorkgroups(Math.ceil(this.groups / this.tuning.streamWorkgroup), this.#rows);
+    }
+    pass.end();
+    device.queue.submit([encoder.finish()]);
+  }
+
+  /** What a buffer holds, its guard band checked and taken off. */
+  async read(name: string): Promise<Uint32Array> {
+    const words = await wordsOf(device, this.#buffers[name]!);
+    if (name === "records") return words;
+    expect(
+      words.subarray(words.length - GUARD).every((word) => word === SENTINEL),
+      `${name}: guard band`,
+    ).toBe(true);
+    return words.subarray(0, words.length - GUARD);
+  }
+
+  destroy(): void {
+    for (const buffer of Object.values(this.#buffers)) buffer.destroy();
+  }
+}
+
+/** The group a token belongs to: `quad_of` in shaders/lib/logits.wgsl, turned round. */
+function groupOf({ lanes, quads }: Tuning, lead: number, id: number): number {
+  const quad = Math.floor((lead + id) / 4);
+  const tile = Math.floor(quad / (lanes * quads));
+  return tile * lanes + (quad % lanes);
+}
+
+const tunings: Partial<Tuning>[] = [
+  { lanes: 1, quads: 16, streamWorkgroup: 32, drawWorkgroup: 16, subgroups: false },
+  { lanes: 16, quads: 16, streamWorkgroup: 64, drawWorkgroup: 64, subgroups: true },
+];
+const cases: [InputName, number][] = inputNames.flatMap((name): [InputName, number][] => [
+  [name, 2],
+  [name, 997],
+  [name, 5003],
+]);
+const settings: SamplingParams[] = [
+  { temperature: 0.8 },
+  { temperature: 0.8, topP: 0.9 },
+  { temperature: 2, minP: 0.01 },
+  { temperature: 1.5, topP: 0.8, minP: 0.02, order: "vllm" },
+  { temperature: 1.5, topP: 0.8, minP: 0.02, order: "llama.cpp" },
+];
+
+describe.each(tunings)("%j", (tuning) => {
+  test("max: delegates and the row's largest key", async () => {
+    for (const [name, vocab] of cases) {
+      const logits = batch([name], vocab, 3, 1);
+      const bench = await Bench.create(logits, vocab, {}, tuning);
+      bench.run("max");
+      const delegates = new Uint32Array(3 * bench.groups);
+      const largest = [0, 0, 0];
+      for (let row = 0; row < 3; row++) {
+        const twin = max(logits.subarray(row * vocab, (row + 1) * vocab));
+        largest[row] = twin.max === -Infinity ? 0 : keyOfBits(floatBits(twin.max));
+        for (let id = 0; id < vocab; id++) {
+          const at = row * bench.groups + groupOf(bench.tuning, (row * vocab) % 4, id);
+          delegates[at] = Math.max(delegates[at]!, keyOfBits(floatBits(logits[row * vocab + id]!)));
+        }
+      }
+      expect(await bench.read("delegates"), `${name}, ${vocab}`).toEqual(delegates);
+      const records = await bench.read("records");
+      expect(
+        [2, 3, 4].map((row) => records[row * RECORD_WORDS]),
+        `${name}, ${vocab}`,
+      ).toEqual(largest);
+      bench.destroy();
+    }
+  });
+
+  test("mass: the weights of every group", async () => {
+    for (const [name, vocab] of cases) {
+      const params = settings[vocab % settings.length]!;
+      const plan = planRow(params, vocab);
+      const logits = batch([name], vocab, 3, 2);
+      const bench = await Bench.create(logits, vocab, params, tuning);
+      bench.run("max", "mass");
+      const expected = new Float64Array(3 * bench.groups);
+      const limited = plan.minPDistance < 0x400_0000 && (plan.minPFirst || params.topP === undefined);
+      const scale = params.topP === undefined ? plan.drawScale : plan.filterScale;
+      const totals = [0, 0, 0];
+      for (let row = 0; row < 3; row++) {
+        const logitsOfRow = logits.subarray(row * vocab, (row + 1) * vocab);
+        const found = max(logitsOfRow);
+        for (let id = 0; id < vocab; id++) {
+          const key = keyOfBits(floatBits(logitsOfRow[id]!));
+          if (key === 0) continue;
+          const z = bitsFloat(bitsOfKey(key));
+          if (limited && distance(found.max, z, plan.filterScale) > plan.minPDistance) continue;
+          const weight = exp2fix(distance(found.max, z, scale));
+          const at = row * bench.groups + groupOf(bench.tuning, (row * vocab) % 4, id);
+          expected[at] = expected[at]! + weight;
+          totals[row]! += weight;
+        }
+        if (!limited && found.max !== -Infinity) expect(mass(logitsOfRow, found, scale, KEEP_ALL)).toBe(totals[row]);
+      }
+      const words = await bench.read("masses");
+      const actual = Float64Array.from(expected, (_, group) => words[2 * group + 1]! * 2 ** 32 + words[2 * group]!);
+      expect(actual, `${name}, ${vocab}, ${show(params)}`).toEqual(expected);
+      bench.destroy();
+    }
+  });
+
+  test("draw and list: the token, its weight, the mass, the kept set with its weights", async () => {
+    for (const [index, [name, vocab]] of cases.entries()) {
+      for (const params of [
+        settings[index % settings.length]!,
+        { topK: 40, topP: 0.9, minP: 0.01 },
+        { temperature: 0 },
+        { topK: 700 },
+      ]) {
+        const seeded = { ...params, seed: BigInt(index), position: 5 };
+        const plan = planRow(seeded, vocab);
+        const logits = batch([name], vocab, 3, 3);
+        const bench = await Bench.create(logits, vocab, seeded, tuning);
+        bench.run("max", "mass", "draw", "list");
+        const [records, tokens, listing] = [
+          await bench.read("records"),
+          await bench.read("tokens"),
+          await bench.read("listing"),
+        ];
+        expect(tokens[0]).toBe(SENTINEL);
+        for (let row = 0; row < 3; row++) {
+          const label = `batch([${name}], ${vocab}, 3, 3), row ${row}, ${show(seeded)}`;
+          const logitsOfRow = logits.subarray(row * vocab, (row + 1) * vocab);
+          const twin = draw(logitsOfRow, max(logitsOfRow), plan, seeded.seed, 5n);
+          expect(unpackRecord(records, FIRST_ROW + row), label).toEqual(twin);
+          expect(tokens[1 + row], label).toBe(twin.token);
+          const [rising, low, high] = records.subarray((FIRST_ROW + row) * RECORD_WORDS);
+          expect([rising, low, high], `${label}: the counter moves on, the maximum is put back`).toEqual([0, 6, 0]);
+
+          const kept = list(logitsOfRow, plan);
+          const [count, , first] = listing.subarray(3 * (FIRST_ROW + row));
+          const entries = Array.from({ length: count! }, (_, entry) => [
+            ...listing.subarray(3 * (first! + entry), 3 * (first! + entry) + 3),
+          ]);
+          entries.sort((a, b) => b[1]! - a[1]! || a[0]! - b[0]!);
+          expect(
+            entries.map(([id]) => id),
+            label,
+          ).toEqual([...kept.tokens]);
+          expect(
+            entries.map(([, , weight]) => weight),
+            label,
+          ).toEqual([...kept.weights]);
+        }
+        for (const row of [0, 1, FIRST_ROW + 3, FIRST_ROW + 4]) {
+          const untouched = records.subarray(row * RECORD_WORDS, (row + 1) * RECORD_WORDS);
+          expect(
+            untouched.every((word) => word === SENTINEL),
+            "records of other rows",
+          ).toBe(true);
+        }
+        bench.destroy();
+      }
+    }
+  });
+});
+
+test("a broken twin is found out", async () => {
+  const logits = batch(["flat"], 997, 1, 1);
+  const bench = await Bench.create(logits, 997, { topP: 0.9, seed: 1n, position: 0 }, {});
+  bench.run("max", "mass", "draw");
+  const broken = planRow({ topP: 0.95 }, 997);
+  const record = unpackRecord(await bench.read("records"), FIRST_ROW);
+  expect(record).toEqual(draw(logits, max(logits), planRow({ topP: 0.9 }, 997), 1n, 0n));
+  expect(record).not.toEqual(draw(logits, max(logits), broken, 1n, 0n));
+  const delegates = await bench.read("delegates");
+  const wrong = delegates.slice();
+  wrong[0]!++;
+  expect(delegates).not.toEqual(wrong);
+  bench.destroy();
+});
