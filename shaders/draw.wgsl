@@ -659,9 +659,9 @@ fn status_of_empty_row() -> u32 {
 }
 
 @compute @workgroup_size(WORKGROUP_SIZE)
-fn draw_main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) index: u32) {
+fn draw_main(@builtin(workgroup_id) workgroup_id: vec3<u32>, @builtin(local_invocation_index) index: u32) {
   lid = index;
-  let row_index = workgroup.x;
+  let row_index = workgroup_id.x;
   let record = call.first_row + row_index;
   let plan = call.plans[row_index];
   row = row_of(row_index);

@@ -7,15 +7,15 @@ override WORKGROUP_SIZE: u32;
 @group(2) @binding(0) var<storage, read_write> listing: array<atomic<u32>>;
 
 @compute @workgroup_size(WORKGROUP_SIZE)
-fn list_main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
-  let group = workgroup.x * WORKGROUP_SIZE + lid;
-  let record = call.first_row + workgroup.y;
+fn list_main(@builtin(workgroup_id) workgroup_id: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
+  let group = workgroup_id.x * WORKGROUP_SIZE + lid;
+  let record = call.first_row + workgroup_id.y;
   let max_key = records[record].max_key;
   let cut = Cut(records[record].cut_key, records[record].cut_id);
   if (group >= call.groups || max_key == 0u) {
     return;
   }
-  let row = row_of(workgroup.y);
+  let row = row_of(workgroup_id.y);
   let half_max = logit_of_key(max_key) * 0.5;
   let header = record * 3u;
   let room = atomicLoad(&listing[header + 1u]);
@@ -29,7 +29,7 @@ fn list_main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocat
       if (is_kept(key, id, cut)) {
         let slot = atomicAdd(&listing[header], 1u);
         if (slot < room) {
-          let weight = weight_of_key(half_max, key, call.plans[workgroup.y].draw_scale);
+          let weight = weight_of_key(half_max, key, call.plans[workgroup_id.y].draw_scale);
           let entry = (first + slot) * 3u;
           atomicStore(&listing[entry], id);
           atomicStore(&listing[entry + 1u], key);

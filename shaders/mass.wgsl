@@ -4,13 +4,13 @@
 override WORKGROUP_SIZE: u32;
 
 @compute @workgroup_size(WORKGROUP_SIZE)
-fn mass_main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
-  let group = workgroup.x * WORKGROUP_SIZE + lid;
-  let plan = call.plans[workgroup.y];
+fn mass_main(@builtin(workgroup_id) workgroup_id: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
+  let group = workgroup_id.x * WORKGROUP_SIZE + lid;
+  let plan = call.plans[workgroup_id.y];
   if (group >= call.groups || (plan.flags & FLAG_MASS) == 0u) {
     return;
   }
-  let at = workgroup.y * call.groups + group;
+  let at = workgroup_id.y * call.groups + group;
   let delegate = delegates[at];
   if (delegate == 0u) {
     masses[at] = vec2(0u);
@@ -21,13 +21,13 @@ fn mass_main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocat
   // Min-p counts here if it comes before top-p, or if there is no top-p to come before.
   let limited = (plan.flags & FLAG_MIN_P) != 0u && (plan.flags & (FLAG_TOP_P | FLAG_MIN_P_FIRST)) != FLAG_TOP_P;
   let limit = select(MAX_DISTANCE, plan.min_p_distance, limited);
-  let half_max = logit_of_key(atomicLoad(&records[call.first_row + workgroup.y].rising_key)) * 0.5;
+  let half_max = logit_of_key(atomicLoad(&records[call.first_row + workgroup_id.y].rising_key)) * 0.5;
   if (distance_of_key(half_max, delegate, scale) >= ZERO_WEIGHT_DISTANCE
       || distance_of_key(half_max, delegate, plan.filter_scale) > limit) {
     masses[at] = vec2(0u);
     return;
   }
-  let row = row_of(workgroup.y);
+  let row = row_of(workgroup_id.y);
   let whole = is_whole(row, group);
   let first = quad_of(group, 0u);
   var low = vec4(0u);

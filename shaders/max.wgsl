@@ -4,9 +4,9 @@
 override WORKGROUP_SIZE: u32;
 
 @compute @workgroup_size(WORKGROUP_SIZE)
-fn max_main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
-  let group = workgroup.x * WORKGROUP_SIZE + lid;
-  let row = row_of(workgroup.y);
+fn max_main(@builtin(workgroup_id) workgroup_id: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
+  let group = workgroup_id.x * WORKGROUP_SIZE + lid;
+  let row = row_of(workgroup_id.y);
   var delegate = 0u;
   if (group < call.groups) {
     let whole = is_whole(row, group);
@@ -17,16 +17,16 @@ fn max_main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocati
     }
     let keys = final_keys(largest);
     delegate = max(max(keys.x, keys.y), max(keys.z, keys.w));
-    delegates[workgroup.y * call.groups + group] = delegate;
+    delegates[workgroup_id.y * call.groups + group] = delegate;
   }
 #if SUBGROUPS
   delegate = subgroupMax(delegate);
   if (subgroupElect()) {
-    atomicMax(&records[call.first_row + workgroup.y].rising_key, delegate);
+    atomicMax(&records[call.first_row + workgroup_id.y].rising_key, delegate);
   }
 #else
   if (delegate != 0u) {
-    atomicMax(&records[call.first_row + workgroup.y].rising_key, delegate);
+    atomicMax(&records[call.first_row + workgroup_id.y].rising_key, delegate);
   }
 #endif
 }

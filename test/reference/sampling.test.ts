@@ -7,4 +7,9 @@ const five = await createSampler({ vocabSize: 5, engine: "cpu" });
 const many = await createSampler({ vocabSize: 200, maxBatch: 100, engine: "cpu" });
 
 describe("the article, on the CPU", () => testArticle(() => five));
-describe("draws, on the CPU", () => testDraws(() => many, 100, 2000));
+describe("draws, on the CPU", () =>
+  testDraws(
+    () => many,
+    100,
+    (mode) => (mode === 0 ? 2000 : 400),
+  ));

@@ -20,40 +20,44 @@ const VOCAB = 200;
 const rejects = rejectsAt(1e-6, modes.length * 4);
 
 /**
- * Registers G-tests of `calls` calls of `rows` rows each; the rows hold the same logits and have seeds of their own.
+ * Registers G-tests; the rows of a call hold the same logits and have seeds of their own.
  *
  * @param sampler for 200 tokens and `rows` rows
+ * @param callsOfMode how many calls to make in the mode with this number
  */
-export function testDraws(sampler: () => Sampler, rows: number, calls: number): void {
-  test.each(modes)(`%j: ${rows * calls} draws follow the distribution, tail included`, async (mode) => {
-    const row = inputs.flat(VOCAB, 5);
-    const logits = new Float32Array(rows * VOCAB);
-    for (let r = 0; r < rows; r++) logits.set(row, r * VOCAB);
-    const params = Array.from({ length: rows }, (_, r) => ({
-      ...mode,
-      seed: BigInt(r) * 0x1_0000_0001n,
-      position: 0n,
-    }));
-    const again = params.map(({ seed }) => ({ ...mode, seed }));
+export function testDraws(sampler: () => Sampler, rows: number, callsOfMode: (mode: number) => number): void {
+  test.each(modes.map((mode, index) => [mode, callsOfMode(index)] as const))(
+    "%j: %d calls follow the distribution, tail included",
+    async (mode, calls) => {
+      const row = inputs.flat(VOCAB, 5);
+      const logits = new Float32Array(rows * VOCAB);
+      for (let r = 0; r < rows; r++) logits.set(row, r * VOCAB);
+      const params = Array.from({ length: rows }, (_, r) => ({
+        ...mode,
+        seed: BigInt(r) * 0x1_0000_0001n,
+        position: 0n,
+      }));
+      const again = params.map(({ seed }) => ({ ...mode, seed }));
 
-    const counts = new Float64Array(VOCAB);
-    const first: number[] = [];
-    for (let call = 0; call < calls; call++) {
-      const { tokens } = await sampler().sample(logits, call === 0 ? params : again);
-      for (const token of tokens) counts[token] = counts[token]! + 1;
-      first.push(tokens[0]!);
-    }
-    const { tokens, weights } = list(row, planRow(mode, VOCAB));
-    const expected = new Float64Array(VOCAB);
-    tokens.forEach((token, rank) => (expected[token] = weights[rank]!));
-    const outcome = gTest(counts, expected);
-    expect(outcome.bins).toBeGreaterThan(3);
-    expect(rejects(outcome), `p = ${outcome.pValue}`).toBe(false);
-    // One row's tokens from position to position.
-    expect(rejects(serialCorrelation(first))).toBe(false);
-    expect(rejects(runsTest(first))).toBe(false);
-    // And a distribution that is a little off is told apart.
-    const shifted = Float64Array.from(expected, (weight, id) => (id % 2 === 0 ? weight * 1.1 : weight));
-    expect(rejects(gTest(counts, shifted))).toBe(true);
-  });
+      const counts = new Float64Array(VOCAB);
+      const first: number[] = [];
+      for (let call = 0; call < calls; call++) {
+        const { tokens } = await sampler().sample(logits, call === 0 ? params : again);
+        for (const token of tokens) counts[token] = counts[token]! + 1;
+        first.push(tokens[0]!);
+      }
+      const { tokens, weights } = list(row, planRow(mode, VOCAB));
+      const expected = new Float64Array(VOCAB);
+      tokens.forEach((token, rank) => (expected[token] = weights[rank]!));
+      const outcome = gTest(counts, expected);
+      expect(outcome.bins).toBeGreaterThan(3);
+      expect(rejects(outcome), `p = ${outcome.pValue}`).toBe(false);
+      // One row's tokens from position to position.
+      expect(rejects(serialCorrelation(first))).toBe(false);
+      expect(rejects(runsTest(first))).toBe(false);
+      // And a distribution that is a little off is told apart.
+      const shifted = Float64Array.from(expected, (weight, id) => (id % 2 === 0 ? weight * 1.4 : weight));
+      expect(rejects(gTest(counts, shifted))).toBe(true);
+    },
+  );
 }

@@ -1,0 +1,77 @@
+/** The house rules that a file listing can check. */
+import { readdirSync, readFileSync } from "node:fs";
+import { expect, test } from "vitest";
+import { ResourceType, WgslReflect } from "wgsl_reflect/wgsl_reflect.module.js";
+import { BIND_GROUPS, type KernelName, KERNELS } from "../src/webgpu/kernels.ts";
+import { type ShaderFlags, shaderSource } from "../src/webgpu/shader.ts";
+
+const names = Object.keys(KERNELS) as KernelName[];
+const variants: ShaderFlags[] = [false, true].flatMap((SUBGROUPS) => [
+  { HALF: false, BFLOAT: false, SUBGROUPS },
+  { HALF: true, BFLOAT: false, SUBGROUPS },
+  { HALF: true, BFLOAT: true, SUBGROUPS },
+]);
+
+test("every shader is a kernel of the table, and every kernel has a shader, a twin and a test of its own", () => {
+  const shaders = readdirSync("shaders").filter((file) => file.endsWith(".wgsl"));
+  expect(shaders.sort()).toEqual(names.map((name) => `${name}.wgsl`).sort());
+  const tests = readFileSync("test/gpu/kernels.test.ts", "utf8");
+  for (const name of names) {
+    expect(readFileSync(`src/reference/${name}.ts`, "utf8"), `twin of ${name}`).toContain(`export function ${name}(`);
+    expect(tests, `test of ${name}`).toMatch(new RegExp(`run\\([^)]*"${name}"`));
+    expect(readFileSync(`shaders/${name}.wgsl`, "utf8"), "its twin's name").toContain(`src/reference/${name}.ts`);
+  }
+});
+
+test.each(names.flatMap((name) => variants.map((flags) => [name, flags] as const)))(
+  "%s %j: the bindings are those of the table",
+  (name, flags) => {
+    const { source, groups, entryPoint } = KERNELS[name];
+    const code = shaderSource(source, flags).replace("enable subgroups;", "");
+    const reflected = new WgslReflect(code);
+    const found = reflected.getBindGroups().flatMap((group, index) =>
+      group.filter(Boolean).map((binding) => ({
+        group: index,
+        binding: binding.binding,
+        name: binding.name,
+        type:
+          binding.resourceType === ResourceType.Uniform
+            ? "uniform"
+            : binding.access === "read_write"
+              ? "storage"
+              : "read-only-storage",
+      })),
+    );
+    const expected = groups.flatMap((groupName, group) =>
+      BIND_GROUPS[groupName].map(({ name: bindingName, type }, binding) => ({
+        group,
+        binding,
+        name: bindingName,
+        type,
+      })),
+    );
+    expect(found).toEqual(expected);
+    expect(reflected.entry.compute.map((entry) => entry.name)).toEqual([entryPoint]);
+    expect(code).not.toContain("#");
+  },
+);
+
+test("an unknown flag in a shader is an error", () => {
+  expect(() => shaderSource("#if TYPO\n#endif", variants[0]!)).toThrow(/unknown flag TYPO/);
+});
+
+test("the library holds no entry point, and only bindings.wgsl and logits.wgsl know of bindings", () => {
+  for (const file of readdirSync("shaders/lib")) {
+    const text = readFileSync(`shaders/lib/${file}`, "utf8");
+    expect(text, file).not.toContain("@compute");
+    if (file !== "bindings.wgsl") expect(text, file).not.toContain("@binding");
+  }
+});
+
+test("the package has no runtime dependency", () => {
+  const { dependencies, peerDependencies } = JSON.parse(readFileSync("package.json", "utf8")) as Record<
+    string,
+    unknown
+  >;
+  expect({ dependencies, peerDependencies }).toEqual({});
+});
