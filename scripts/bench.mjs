@@ -1,127 +1,164 @@
 /**
- * The bench: opens bench/index.html in a headless Chromium, and prints what it measured.
+ * The bench. Opens a page in a headless Chromium that measures, or runs the same code in Node with Dawn, shows progress
+ * and prints a table.
  *
- *   npm run bench -- --batch 1,8,32 --vocab 128256 --input peaked,flat --mode "greedy,top-k 50" --rounds 9 --json FILE
+ *   npm run bench -- --vocab 128256 --batch 1,8,32 --mode greedy,top-k --input peaked --json FILE
+ *   npm run bench:peers -- --batch 8
  */
-import { writeFileSync } from "node:fs";
-import { cpus } from "node:os";
-import { parseArgs } from "node:util";
+import { spawnSync } from "node:child_process";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
+import { cpus, type as systemName } from "node:os";
+import { dirname, extname, join, normalize } from "node:path";
 import { chromium } from "playwright";
-import { createServer } from "vite";
+import { build, runnerImport } from "vite";
 import { findBrowser } from "./browser.mjs";
 
-const { values } = parseArgs({
-  options: {
-    batch: { type: "string", default: "1,8,32" },
-    vocab: { type: "string", default: "128256" },
-    input: { type: "string", default: "peaked,flat,equal" },
-    mode: { type: "string", default: "all" },
-    rounds: { type: "string", default: "7" },
-    json: { type: "string" },
-    hardware: { type: "boolean", default: false },
-  },
-});
-const list = (text) => text.split(",").map((item) => item.trim());
-const numbers = (name) =>
-  list(values[name]).map((text) => {
-    const number = Number(text);
-    if (!Number.isInteger(number) || number < 1) throw new RangeError(`--${name}: expected whole numbers, got ${text}`);
-    return number;
-  });
+const load = async (file) => (await runnerImport(file, { configFile: false, logLevel: "error" })).module;
+const { HELP, parseCommandLine, UsageError } = await load("./bench/options.ts");
+const { markdown } = await load("./bench/table.ts");
 
-const found = findBrowser();
-const server = await createServer({
-  configFile: false,
-  root: ".",
-  logLevel: "error",
-  server: { host: "localhost", port: 0 },
-});
-await server.listen();
-const browser = await chromium.launch({
-  executablePath: found.path,
-  args: [
-    "--enable-unsafe-webgpu",
-    ...(values.hardware ? ["--enable-features=Vulkan"] : ["--use-webgpu-adapter=swiftshader"]),
-    "--enable-webgpu-developer-features",
-    "--no-sandbox",
-    "--disable-background-networking",
-    "--disable-component-update",
-  ],
-});
+const USAGE = `Usage: npm run bench -- [options], npm run bench:peers -- [options]
+
+Times the sampler beside the read limit of the adapter: a kernel that only reads the same logits, in the same run.
+
+${HELP}
+  --engine NAME    chromium, or node: Dawn for Node, which checks every kernel path first (chromium)
+  --hardware       in Chromium use the GPU, not SwiftShader`;
+
+const args = process.argv.slice(2);
+const peers = args.includes("--peers");
+const given = args.filter((arg) => arg !== "--peers");
 try {
-  const page = await browser.newPage();
-  page.on("console", (message) => console.log(message.text()));
-  page.on("pageerror", (error) => console.error(error));
-  await page.goto(new URL("bench/index.html", server.resolvedUrls.local[0]).href);
-  await page.waitForFunction(() => globalThis.bench !== undefined);
-  const modes = await page.evaluate(() => globalThis.modes);
-  const mode =
-    values.mode === "all"
-      ? modes
-      : list(values.mode.replaceAll("50, top-p", "50; top-p")).map((m) => m.replace(";", ","));
-  const unknown = mode.filter((name) => !modes.includes(name));
-  if (unknown.length > 0) throw new RangeError(`--mode: expected some of ${modes.join(" | ")}, got ${unknown.join()}`);
-  const options = {
-    vocab: numbers("vocab"),
-    batch: numbers("batch"),
-    input: list(values.input),
-    mode,
-    rounds: numbers("rounds")[0],
-  };
-  const { adapter, figures } = await page.evaluate((given) => globalThis.bench(given), options);
-  const machine = {
-    date: new Date().toISOString().slice(0, 10),
-    browser: `Chromium ${browser.version()}`,
-    adapter,
-    cpu: cpus()[0].model.trim(),
-    cores: cpus().length,
-    rounds: options.rounds,
-  };
-  console.log(
-    `\n${Object.entries(machine)
-      .map(([name, value]) => `${name}: ${value}`)
-      .join("; ")}\n`,
-  );
-  console.log(table(figures));
-  if (values.json !== undefined) {
-    writeFileSync(values.json, `${JSON.stringify({ ...machine, figures }, null, 2)}\n`);
-    writeFileSync(
-      values.json.replace(/(\.json)?$/, ".md"),
-      `${Object.entries(machine)
-        .map(([name, value]) => `- ${name}: ${value}`)
-        .join("\n")}\n\n${table(figures)}\n`,
-    );
-  }
-} finally {
-  await browser.close();
-  await server.close();
+  const { options, json, help, rest } = parseCommandLine(given, {
+    engine: { type: "string" },
+    hardware: { type: "boolean" },
+  });
+  const engine = rest.engine ?? "chromium";
+  if (help) console.log(USAGE);
+  else if (engine === "node") process.exitCode = inNode(given);
+  else if (engine === "chromium") process.exitCode = await inChromium(options, json, rest.hardware === true);
+  else throw new UsageError(`--engine: expected chromium or node, got "${engine}"`);
+} catch (error) {
+  console.error(error instanceof UsageError ? `${error.message}\n\n${USAGE}` : error);
+  process.exitCode = 1;
 }
 
-function table(figures) {
-  const ms = ({ median, low, high }) => `${median.toFixed(2)} (${low.toFixed(2)}–${high.toFixed(2)})`;
-  const rows = figures.map((f) => [
-    f.vocab,
-    f.batch,
-    f.input,
-    f.mode,
-    ms(f.limit),
-    ms(f.encoded),
-    f.timesLimit.median.toFixed(1),
-    ((4 * f.vocab * f.batch) / f.encoded.median / 1e6).toFixed(2),
-    ms(f.sampled),
-    f.cpuRow.median.toFixed(2),
-  ]);
-  const head = [
-    "vocabulary",
-    "batch",
-    "input",
-    "mode",
-    "read limit, ms",
-    "encode, ms",
-    "× limit",
-    "GB/s",
-    "sample, ms",
-    "CPU engine, ms a row",
-  ];
-  return [head, head.map(() => "---"), ...rows].map((row) => `| ${row.join(" | ")} |`).join("\n");
+async function inChromium(options, json, hardware) {
+  const found = findBrowser();
+  console.log(`Browser: ${found.path} (from ${found.from})`);
+  if (peers) installPeers();
+  const page = peers ? "peers/browser.html" : "browser.html";
+  const outDir = peers ? "dist/peers" : "dist/page";
+  await build({
+    configFile: false,
+    root: "bench",
+    base: "./",
+    logLevel: "error",
+    build: {
+      outDir,
+      emptyOutDir: true,
+      target: "es2022",
+      minify: false,
+      chunkSizeWarningLimit: 1e6,
+      rollupOptions: { input: join("bench", page) },
+    },
+  });
+  const server = await serve(join("bench", outDir));
+  const browser = await chromium.launch({
+    executablePath: found.path,
+    args: [
+      "--enable-unsafe-webgpu",
+      ...(hardware ? ["--enable-features=Vulkan"] : ["--use-webgpu-adapter=swiftshader"]),
+      "--enable-webgpu-developer-features",
+      "--no-sandbox",
+      "--disable-background-networking",
+      "--disable-component-update",
+    ],
+  });
+  try {
+    const tab = await browser.newPage();
+    tab.on("console", (message) => console.log(message.text()));
+    tab.on("pageerror", (error) => console.error(error));
+    await tab.goto(`http://localhost:${server.address().port}/${page}`);
+    await tab.waitForFunction(() => globalThis.bench !== undefined);
+    const outcome = await tab.evaluate((given) => globalThis.bench(given), options);
+    const result = {
+      version: 1,
+      date: new Date().toISOString(),
+      command: ["npm run", peers ? "bench:peers" : "bench", ...(given.length > 0 ? ["--", ...given] : [])].join(" "),
+      package: JSON.parse(readFileSync("package.json", "utf8")).version,
+      machine: { cpu: cpus()[0]?.model.trim() ?? "unknown", cores: cpus().length, system: systemName() },
+      runtime: `Chromium ${browser.version()}`,
+      options,
+      ...outcome,
+    };
+    for (const line of result.mismatches) console.error(`DIFFERENT: ${line}`);
+    console.log(`\n${markdown(result)}`);
+    if (json !== undefined) writeFileSync(json, `${JSON.stringify(result, undefined, 1)}\n`);
+    return result.mismatches.length === 0 ? 0 : 1;
+  } finally {
+    await browser.close();
+    server.close();
+  }
+}
+
+/** Bundles, then runs the bundle: where there is no GPU, with Chromium's software driver. */
+function inNode(given) {
+  const env = { ...process.env };
+  const driver = softwareDriver();
+  if (driver !== undefined && !given.includes("--hardware") && env.VK_ICD_FILENAMES === undefined) {
+    console.log(`Adapter: Chromium's software driver (${driver}); --hardware takes the GPU instead`);
+    env.VK_ICD_FILENAMES = driver;
+    env.LD_LIBRARY_PATH = [dirname(driver), env.LD_LIBRARY_PATH].filter(Boolean).join(":");
+  }
+  const own = given.filter(
+    (arg, at) => arg !== "--hardware" && !arg.startsWith("--engine") && given[at - 1] !== "--engine",
+  );
+  for (const command of [["scripts/bench-bundle.mjs"], ["bench/dist/bench.mjs", ...own]]) {
+    const { status } = spawnSync(process.execPath, command, { stdio: "inherit", env });
+    if (status !== 0) return status ?? 1;
+  }
+  return 0;
+}
+
+function softwareDriver() {
+  const folders = ["/usr/lib/chromium", "/usr/lib/chromium-browser", "/opt/google/chrome"];
+  return folders.map((folder) => join(folder, "vk_swiftshader_icd.json")).find(existsSync);
+}
+
+/** The peers are not dependencies of the project: they are installed here, when they are first asked for. */
+function installPeers() {
+  const folder = "bench/peers";
+  if (existsSync(join(folder, "node_modules"))) return;
+  console.log(`Installing the peers in ${folder}/node_modules`);
+  const { status } = spawnSync("npm", ["install", "--ignore-scripts", "--no-audit", "--no-fund", "--no-package-lock"], {
+    cwd: folder,
+    stdio: "inherit",
+  });
+  if (status !== 0) throw new Error("the peers could not be installed");
+}
+
+/** Serves a folder on localhost, isolated from other origins: that makes the browser's clock finer. */
+function serve(root) {
+  const types = {
+    ".html": "text/html",
+    ".js": "text/javascript",
+    ".mjs": "text/javascript",
+    ".wasm": "application/wasm",
+  };
+  const server = createServer((request, response) => {
+    const path = join(root, normalize(decodeURIComponent(new URL(request.url, "http://localhost").pathname)));
+    if (!existsSync(path)) {
+      response.writeHead(404).end();
+      return;
+    }
+    response.writeHead(200, {
+      "Content-Type": types[extname(path)] ?? "application/octet-stream",
+      "Cross-Origin-Opener-Policy": "same-origin",
+      "Cross-Origin-Embedder-Policy": "require-corp",
+    });
+    response.end(readFileSync(path));
+  });
+  return new Promise((resolve) => server.listen(0, "localhost", () => resolve(server)));
 }

@@ -1,0 +1,313 @@
+/** Runs the cases: checks tokens first, then times everyone in turn, with the read limit beside each. */
+import { createSampler, type Sampler } from "../src/index.ts";
+import { adapterClass } from "../src/webgpu/tuning.ts";
+import { batch as makeLogits, type InputName } from "../test/support/inputs.ts";
+import {
+  type Adapter,
+  type BenchOptions,
+  type BenchOutcome,
+  type Case,
+  type Figure,
+  MODE_LABELS,
+  type ModeName,
+  MODES,
+  type Progress,
+} from "./cases.ts";
+import { Clock, type Record } from "./clock.ts";
+import { ReadLimit } from "./limit.ts";
+import { summarizeSome } from "./statistics.ts";
+
+/** Logits of one case, in both memories. */
+export interface Logits {
+  readonly input: InputName;
+  readonly vocab: number;
+  readonly batch: number;
+  /** `[batch, vocab]` */
+  readonly data: Float32Array<ArrayBuffer>;
+  readonly device: GPUDevice;
+  /** The same on the GPU; several copies in a cold run. */
+  readonly buffers: readonly GPUBuffer[];
+}
+
+/** Someone who samples in one mode. What is absent is not measured. */
+export interface Contender {
+  readonly who: string;
+  readonly mode: ModeName;
+  /** Records one call. */
+  readonly record?: Record;
+  /** Makes one call, logits on the GPU, and waits for its tokens. */
+  readonly tokens?: () => Promise<unknown>;
+  /** Samples one row in CPU memory. */
+  readonly row?: (row: number) => unknown;
+  readonly checkedRows?: number;
+  readonly notes?: readonly string[];
+}
+
+/** A library that samples, as it is asked for the contenders of a case. */
+export interface Peer {
+  /** Name and version. */
+  readonly name: string;
+  prepare(logits: Logits, modes: readonly ModeName[]): Promise<{ contenders: Contender[]; release(): void }>;
+}
+
+const SEED = 7n;
+/** Calls in flight at once; only for small batches, where waiting is most of the time. */
+const IN_FLIGHT = 8;
+const IN_FLIGHT_BATCH = 8;
+/** Rows a CPU contender samples per round. */
+const ROWS_PER_ROUND = 4;
+/** A cold run reads from so many bytes in turn: more than any cache. */
+const COLD_BYTES = 2 ** 28;
+
+export interface BenchDevice {
+  readonly device: GPUDevice;
+  readonly adapter: Adapter;
+  /** Errors that nobody caught; a run that has any is worth nothing. */
+  readonly errors: string[];
+}
+
+/** A device with the features that the bench uses, and room for the largest buffer. */
+export async function requestBenchDevice(gpu: GPU, options: BenchOptions): Promise<BenchDevice> {
+  const found = await gpu.requestAdapter({ powerPreference: "high-performance" });
+  if (found === null) throw new Error("bench: there is no WebGPU adapter");
+  const bytes = Math.max(2 ** 27, ...options.shapes.map(({ vocab, batch }) => 4 * vocab * batch));
+  const most = Math.min(found.limits.maxBufferSize, found.limits.maxStorageBufferBindingSize);
+  if (bytes > most) throw new Error(`bench: the largest case has ${bytes} bytes of logits; the adapter binds ${most}`);
+  const device = await found.requestDevice({
+    label: "bench.device",
+    requiredFeatures: (["timestamp-query", "subgroups"] as GPUFeatureName[]).filter((name) => found.features.has(name)),
+    requiredLimits: {
+      maxStorageBufferBindingSize: bytes,
+      maxBufferSize: Math.max(bytes, 2 ** 28),
+    },
+  });
+  const errors: string[] = [];
+  device.addEventListener("uncapturederror", (event) => errors.push(event.error.message));
+  const { vendor, architecture, device: product, description } = found.info;
+  return {
+    device,
+    errors,
+    adapter: {
+      vendor,
+      architecture,
+      device: product,
+      description,
+      software: adapterClass(found.info) === "software",
+      timestamps: device.features.has("timestamp-query"),
+      subgroups: device.features.has("subgroups"),
+    },
+  };
+}
+
+/** The bench. Stops before the first figure of a case whose tokens are not the reference's. */
+export async function bench(
+  { device, adapter, errors }: BenchDevice,
+  options: BenchOptions,
+  progress: Progress,
+  peers: readonly Peer[] = [],
+): Promise<BenchOutcome> {
+  const clock = new Clock(device);
+  const limit = new ReadLimit(device);
+  const cases: Case[] = [];
+  const mismatches: string[] = [];
+  const total = options.inputs.length * options.shapes.length;
+  for (const input of options.inputs) {
+    for (const vocab of new Set(options.shapes.map((shape) => shape.vocab))) {
+      const batches = options.shapes.filter((shape) => shape.vocab === vocab).map((shape) => shape.batch);
+      // Row r is the same in every batch.
+      const data = makeLogits([input], vocab, Math.max(...batches), 1);
+      for (const batch of batches) {
+        const buffers = upload(device, data.subarray(0, batch * vocab), options.cold);
+        const logits = { input, vocab, batch, data: data.subarray(0, batch * vocab), device, buffers };
+        const name = `[${cases.length + 1}/${total}] ${input}, vocabulary ${vocab}, batch ${batch}`;
+        const ours = await prepareOurs(logits, options.modes);
+        const prepared = [];
+        try {
+          mismatches.push(...ours.mismatches.map((line) => `${name.slice(name.indexOf(" ") + 1)}: ${line}`));
+          if (mismatches.length > 0) return { adapter, cases, mismatches };
+          progress(`${name}: tokens equal on GPU and CPU in ${options.modes.length} modes × ${batch} rows`);
+          for (const peer of peers) {
+            progress(`${name}: preparing ${peer.name}`);
+            prepared.push(await peer.prepare(logits, options.modes));
+          }
+          const contenders = [...ours.contenders, ...prepared.flatMap((peer) => peer.contenders)];
+          cases.push(await runCase(logits, contenders, { clock, limit, options, progress, name }));
+          if (errors.length > 0) throw new Error(`bench: the GPU refused something: ${errors.join("\n")}`);
+        } finally {
+          for (const each of [ours, ...prepared]) each.release();
+          for (const buffer of buffers) buffer.destroy();
+        }
+      }
+    }
+  }
+  clock.destroy();
+  limit.destroy();
+  return { adapter, cases, mismatches, ...(peers.length > 0 && { peers: peers.map((peer) => peer.name) }) };
+}
+
+function upload(device: GPUDevice, data: Float32Array<ArrayBuffer>, cold: boolean): GPUBuffer[] {
+  const copies = cold ? Math.ceil(COLD_BYTES / data.byteLength) : 1;
+  return Array.from({ length: Math.min(copies, 64) }, () => {
+    const buffer = device.createBuffer({
+      label: "bench.logits",
+      size: Math.ceil(data.byteLength / 16) * 16,
+      usage: 0x0080 | 0x0008 | 0x0004,
+    });
+    device.queue.writeBuffer(buffer, 0, data);
+    return buffer;
+  });
+}
+
+/** Both engines in every mode, and where their tokens differ. */
+async function prepareOurs(
+  { vocab, batch, data, device, buffers }: Logits,
+  modes: readonly ModeName[],
+): Promise<{ contenders: Contender[]; mismatches: string[]; release(): void }> {
+  const gpu = await createSampler({ vocabSize: vocab, maxBatch: batch, device });
+  const cpu = await createSampler({ vocabSize: vocab, maxBatch: 1, engine: "cpu" });
+  const tokens = device.createBuffer({ label: "bench.tokens", size: 4 * batch, usage: 0x0080 });
+  const row = (index: number): Float32Array<ArrayBuffer> => data.subarray(index * vocab, (index + 1) * vocab);
+  const contenders: Contender[] = [];
+  const mismatches: string[] = [];
+  for (const mode of modes) {
+    const params = { ...MODES[mode], seed: SEED };
+    const different = await firstDifference(gpu, cpu, { ...params, position: 0n }, buffers[0]!, batch, row);
+    if (different !== undefined) mismatches.push(`${MODE_LABELS[mode]}: ${different}`);
+    contenders.push(
+      {
+        who: "webgpu-token-sampler",
+        mode,
+        record: (encoder, index) => gpu.encode(encoder, { logits: view(buffers, index, batch), tokens }, params),
+        tokens: () => gpu.sample(view(buffers, 0, batch), params),
+        checkedRows: batch,
+      },
+      { who: "webgpu-token-sampler, CPU engine", mode, row: (index) => cpu.sample(row(index), params) },
+    );
+  }
+  return {
+    contenders,
+    mismatches,
+    release: () => {
+      gpu.destroy();
+      cpu.destroy();
+      tokens.destroy();
+    },
+  };
+}
+
+/** Rows in a buffer, which may be a little longer than they are. */
+const view = (buffers: readonly GPUBuffer[], index: number, rows: number): { buffer: GPUBuffer; rows: number } => ({
+  buffer: buffers[index % buffers.length]!,
+  rows,
+});
+
+async function firstDifference(
+  gpu: Sampler,
+  cpu: Sampler,
+  params: Parameters<Sampler["sample"]>[1],
+  buffer: GPUBuffer,
+  batch: number,
+  row: (index: number) => Float32Array,
+): Promise<string | undefined> {
+  const { tokens } = await gpu.sample({ buffer, rows: batch }, params);
+  for (let index = 0; index < batch; index++) {
+    const expected = (await cpu.sample(row(index), params)).tokens[0];
+    if (tokens[index] !== expected) return `row ${index}: token ${tokens[index]}, the reference's is ${expected}`;
+  }
+  return undefined;
+}
+
+interface Run {
+  readonly clock: Clock;
+  readonly limit: ReadLimit;
+  readonly options: BenchOptions;
+  readonly progress: Progress;
+  readonly name: string;
+}
+
+type Samples = {
+  -readonly [K in "gpu" | "wall" | "overLimit" | "tokens" | "inFlight" | "cpu" | "recordMicroseconds"]: number[];
+};
+
+async function runCase(logits: Logits, contenders: readonly Contender[], run: Run): Promise<Case> {
+  const { clock, options, progress, name } = run;
+  const { kernel, record: readAll } = await run.limit.fastest(logits.buffers, clock, options.targetMs);
+  const limitCount = await clock.calibrate(readAll, options.targetMs);
+  const limit = { gpu: [] as number[], wall: [] as number[] };
+  const counts = new Map<Contender, number>();
+  const samples = new Map<Contender, Samples>();
+  for (const contender of contenders) {
+    if (contender.record) counts.set(contender, await clock.calibrate(contender.record, options.targetMs));
+    await contender.tokens?.();
+    await contender.row?.(0);
+    samples.set(contender, {
+      gpu: [],
+      wall: [],
+      overLimit: [],
+      tokens: [],
+      inFlight: [],
+      cpu: [],
+      recordMicroseconds: [],
+    });
+  }
+  for (let round = 0; round < options.rounds; round++) {
+    progress(`${name}: round ${round + 1} of ${options.rounds}`);
+    // Every other round goes backwards, so that nobody always comes after the same neighbour.
+    for (const contender of round % 2 === 0 ? contenders : [...contenders].reverse()) {
+      const times = samples.get(contender)!;
+      if (contender.record) {
+        const read = await clock.time(readAll, limitCount);
+        const call = await clock.time(contender.record, counts.get(contender)!);
+        limit.wall.push(read.wall);
+        times.wall.push(call.wall);
+        times.recordMicroseconds.push(clock.recording(contender.record));
+        if (read.gpu !== undefined && call.gpu !== undefined) {
+          limit.gpu.push(read.gpu);
+          times.gpu.push(call.gpu);
+          times.overLimit.push(call.gpu / read.gpu);
+        } else {
+          times.overLimit.push(call.wall / read.wall);
+        }
+      }
+      if (contender.tokens) {
+        times.tokens.push(await stopwatch(contender.tokens));
+        if (logits.batch <= IN_FLIGHT_BATCH) {
+          const all = (): Promise<unknown> => Promise.all(Array.from({ length: IN_FLIGHT }, contender.tokens!));
+          times.inFlight.push((await stopwatch(all)) / IN_FLIGHT);
+        }
+      }
+      for (let at = 0; contender.row && at < ROWS_PER_ROUND; at++) {
+        const index = (round * ROWS_PER_ROUND + at) % logits.batch;
+        times.cpu.push(await stopwatch(() => contender.row!(index)));
+      }
+    }
+  }
+  const figures = contenders.map(({ who, mode, checkedRows, notes }, index): Figure => {
+    const summaries = Object.entries(samples.get(contenders[index]!)!).map(([key, times]) => [
+      key,
+      summarizeSome(times),
+    ]);
+    return {
+      who,
+      mode,
+      ...(Object.fromEntries(summaries.filter(([, summary]) => summary !== undefined)) as Partial<Figure>),
+      ...(checkedRows !== undefined && { checkedRows }),
+      ...(notes !== undefined && { notes }),
+    };
+  });
+  const gpu = summarizeSome(limit.gpu);
+  return {
+    input: logits.input,
+    vocab: logits.vocab,
+    batch: logits.batch,
+    bytes: logits.data.byteLength,
+    limit: { kernel, wall: summarizeSome(limit.wall)!, ...(gpu && { gpu }) },
+    figures,
+  };
+}
+
+async function stopwatch(work: () => unknown): Promise<number> {
+  const started = performance.now();
+  await work();
+  return performance.now() - started;
+}
