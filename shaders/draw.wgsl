@@ -174,17 +174,19 @@ fn reach_of_delegates(n: u32, max_key: u32) -> u32 {
     scan_bins();
     let at = claim_bin(vec2(missing, 0u));
     if (at.bin == NOWHERE) {
-      return 1u; // fewer groups than that: take every token
+      low = 1u; // fewer groups than that: take every token
+      break;
     }
     let inside = uniform_word(bin_amount(at.bin).x);
     high -= at.bin << shift;
     low = max(low, high - min(high, (1u << shift) - 1u));
     above += at.before.x;
     if (shift == 0u || above + inside <= n + n / 4u + 16u) {
-      return low;
+      break;
     }
     missing -= at.before.x;
   }
+  return low;
 }
 
 // Keys in [low, high]; of the lowest key only ids in [first_id, last_id].
@@ -440,20 +442,13 @@ fn cut_where(before: Cut, max_key: u32, weighted: bool, goal: u32, scale: f32) -
     last_id = before.id;
   }
 
+  // 2. Down to what fits.
   loop {
-    // 2. What is left fits.
     let count = gather(low, high, first_id, last_id);
     if (count <= MOST_CANDIDATES) {
-      let smallest = uniform_word(atomicLoad(&smallest_key));
-      let largest = uniform_word(atomicLoad(&largest_key));
-      let by_id = smallest == largest;
-      let ids = min(last_id, call.vocab - 1u) - first_id;
-      let shift = select(shift_of(largest - smallest), shift_of(ids), by_id);
-      let binning = Binning(largest, first_id, shift, by_id);
-      bin_candidates(count, before, binning, weighted, scale);
-      return claim_candidate(count, before, binning, weighted, scale, sub64(target_sum, sum));
+      break;
     }
-    // 3. It does not: narrow the range of keys, or, where all keys are equal, of ids.
+    // What is left does not fit: narrow the range of keys, or, where all keys are equal, of ids.
     let smallest = uniform_word(atomicLoad(&smallest_key));
     high = uniform_word(atomicLoad(&largest_key));
     if (smallest != low) {
@@ -499,6 +494,17 @@ fn cut_where(before: Cut, max_key: u32, weighted: bool, goal: u32, scale: f32) -
       }
     }
   }
+
+  // 3. Among the candidates.
+  let count = uniform_word(atomicLoad(&candidate_count));
+  let smallest = uniform_word(atomicLoad(&smallest_key));
+  let largest = uniform_word(atomicLoad(&largest_key));
+  let by_id = smallest == largest;
+  let ids = min(last_id, call.vocab - 1u) - first_id;
+  let shift = select(shift_of(largest - smallest), shift_of(ids), by_id);
+  let binning = Binning(largest, first_id, shift, by_id);
+  bin_candidates(count, before, binning, weighted, scale);
+  return claim_candidate(count, before, binning, weighted, scale, sub64(target_sum, sum));
 }
 
 // ---- the draw -----------------------------------------------------------------------------------------------------
