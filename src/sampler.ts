@@ -5,7 +5,7 @@ import { CpuEngine } from "./reference/engine.ts";
 import { MAX_VOCAB_SIZE } from "./reference/numeric.ts";
 import type { RowCandidates } from "./reference/list.ts";
 import { requestDevice } from "./webgpu/device.ts";
-import { WebGpuEngine, type WebGpuOptions } from "./webgpu/engine.ts";
+import { WebGpuEngine, type WebGpuOptions, WrongTokensError } from "./webgpu/engine.ts";
 import type { Tuning } from "./webgpu/tuning.ts";
 
 const STORAGE = 128; // GPUBufferUsage.STORAGE
@@ -19,7 +19,7 @@ export interface SamplerOptions {
   /** The pipeline's device. Left out, one is requested, owned, and destroyed with the sampler. */
   readonly device?: GPUDevice;
   /**
-   * `"webgpu"`, `"cpu"`, or `"auto"`: WebGPU where there is a device or an adapter, else the CPU. `sampler.engine` says
+   * `"webgpu"`, `"cpu"`, or `"auto"`: WebGPU where there is a device or an adapter that passes a short self-check, else the CPU. `sampler.engine` says
    * which it became. Default `"auto"`.
    */
   readonly engine?: "auto" | "webgpu" | "cpu";
@@ -111,6 +111,9 @@ export async function createSampler(options: SamplerOptions): Promise<Sampler> {
     return new Sampler(engine, vocabSize, maxBatch, logitsType);
   } catch (error) {
     if (owned) device.destroy();
+    if (wanted === "auto" && error instanceof WrongTokensError) {
+      return new Sampler(new CpuEngine(vocabSize, maxBatch, logitsType, samplerSeed), vocabSize, maxBatch, logitsType);
+    }
     throw error;
   }
 }

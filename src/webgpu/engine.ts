@@ -6,6 +6,7 @@ import { normalize, type RowCandidates } from "../reference/list.ts";
 import { STORAGE_BUFFERS, WORKGROUP_STORAGE } from "./kernels.ts";
 import { callBytes, needsMass, needsMassRoom, packCall, RECORD_WORDS, unpackRecord } from "./pack.ts";
 import { type Pipelines, pipelinesFor } from "./pipelines.ts";
+import { CHECK_ROWS, CHECK_VOCAB, selfCheck } from "./self-check.ts";
 import { type Tuning, tuningFor } from "./tuning.ts";
 import { USAGE, Workspace } from "./workspace.ts";
 
@@ -36,6 +37,17 @@ interface Chunk {
   readonly size: number;
   /** Element of the first row in the bound range. */
   readonly first: number;
+}
+
+const checked = new WeakSet<Pipelines>();
+
+/** A device on which the kernels do not give the reference's tokens. */
+export class WrongTokensError extends Error {
+  constructor(wrong: string) {
+    super(
+      `webgpu-token-sampler: this WebGPU implementation computes the kernels wrongly (${wrong}), so its tokens are not to be trusted. Use the "cpu" engine here.`,
+    );
+  }
 }
 
 /** The `"webgpu"` engine. */
@@ -74,6 +86,7 @@ export class WebGpuEngine implements Engine {
     }
     const tuning = tuningFor(device, logitsType !== "float32", options.tuning);
     const pipelines = await pipelinesFor(device, logitsType, tuning);
+    await WebGpuEngine.#checkOnce(options, pipelines, tuning);
     device.pushErrorScope("out-of-memory");
     device.pushErrorScope("validation");
     const engine = new WebGpuEngine(options, pipelines, tuning);
@@ -85,6 +98,16 @@ export class WebGpuEngine implements Engine {
       throw new Error(`webgpu-token-sampler: the device has no room for this sampler's buffers. ${refused.message}`);
     }
     return engine;
+  }
+
+  /** Refuses a device that draws other tokens than the reference; once per device, type and tuning. */
+  static async #checkOnce(options: WebGpuOptions, pipelines: Pipelines, tuning: Tuning): Promise<void> {
+    if (checked.has(pipelines)) return;
+    const shape = { vocabSize: CHECK_VOCAB, maxBatch: CHECK_ROWS, owned: false, chunk: undefined };
+    const engine = new WebGpuEngine({ ...options, ...shape }, pipelines, tuning);
+    const wrong = await selfCheck(engine, options.logitsType).finally(() => engine.destroy());
+    if (wrong !== undefined) throw new WrongTokensError(wrong);
+    checked.add(pipelines);
   }
 
   private constructor(options: WebGpuOptions, pipelines: Pipelines, tuning: Tuning) {
