@@ -3,7 +3,6 @@
  * and prints a table.
  *
  *   npm run bench -- --vocab 128256 --batch 1,8,32 --mode greedy,top-k --input peaked --json FILE
- *   npm run bench:peers -- --batch 8
  */
 import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
@@ -18,7 +17,7 @@ const load = async (file) => (await runnerImport(file, { configFile: false, logL
 const { HELP, parseCommandLine, UsageError } = await load("./bench/options.ts");
 const { markdown } = await load("./bench/table.ts");
 
-const USAGE = `Usage: npm run bench -- [options], npm run bench:peers -- [options]
+const USAGE = `Usage: npm run bench -- [options]
 
 Times the sampler beside the read limit of the adapter: a kernel that only reads the same logits, in the same run.
 
@@ -27,8 +26,7 @@ ${HELP}
   --hardware       in Chromium use the GPU, not SwiftShader`;
 
 const args = process.argv.slice(2);
-const peers = args.includes("--peers");
-const given = args.filter((arg) => arg !== "--peers");
+const given = args;
 try {
   const { options, json, help, rest } = parseCommandLine(given, {
     engine: { type: "string" },
@@ -47,9 +45,8 @@ try {
 async function inChromium(options, json, hardware) {
   const found = findBrowser();
   console.log(`Browser: ${found.path} (from ${found.from})`);
-  if (peers) installPeers();
-  const page = peers ? "peers/browser.html" : "browser.html";
-  const outDir = peers ? "dist/peers" : "dist/page";
+  const page = "browser.html";
+  const outDir = "dist/page";
   await build({
     configFile: false,
     root: "bench",
@@ -86,7 +83,7 @@ async function inChromium(options, json, hardware) {
     const result = {
       version: 1,
       date: new Date().toISOString(),
-      command: ["npm run", peers ? "bench:peers" : "bench", ...(given.length > 0 ? ["--", ...given] : [])].join(" "),
+      command: ["npm run bench", ...(given.length > 0 ? ["--", ...given] : [])].join(" "),
       package: JSON.parse(readFileSync("package.json", "utf8")).version,
       machine: { cpu: cpus()[0]?.model.trim() ?? "unknown", cores: cpus().length, system: systemName() },
       runtime: `Chromium ${browser.version()}`,
@@ -125,18 +122,6 @@ function inNode(given) {
 function softwareDriver() {
   const folders = ["/usr/lib/chromium", "/usr/lib/chromium-browser", "/opt/google/chrome"];
   return folders.map((folder) => join(folder, "vk_swiftshader_icd.json")).find(existsSync);
-}
-
-/** The peers are not dependencies of the project: they are installed here, when they are first asked for. */
-function installPeers() {
-  const folder = "bench/peers";
-  if (existsSync(join(folder, "node_modules"))) return;
-  console.log(`Installing the peers in ${folder}/node_modules`);
-  const { status } = spawnSync("npm", ["install", "--ignore-scripts", "--no-audit", "--no-fund", "--no-package-lock"], {
-    cwd: folder,
-    stdio: "inherit",
-  });
-  if (status !== 0) throw new Error("the peers could not be installed");
 }
 
 /** Serves a folder on localhost, isolated from other origins: that makes the browser's clock finer. */
