@@ -23,7 +23,9 @@ Times the sampler beside the read limit of the adapter: a kernel that only reads
 
 ${HELP}
   --engine NAME    chromium, or node: Dawn for Node, which checks every kernel path first (chromium)
-  --hardware       in Chromium use the GPU, not SwiftShader`;
+  --hardware       use the GPU, not the software adapter
+  --check-only     with --engine node: check, measure nothing
+  --no-check       with --engine node: measure only`;
 
 const args = process.argv.slice(2);
 const given = args;
@@ -31,6 +33,8 @@ try {
   const { options, json, help, rest } = parseCommandLine(given, {
     engine: { type: "string" },
     hardware: { type: "boolean" },
+    "check-only": { type: "boolean" },
+    "no-check": { type: "boolean" },
   });
   const engine = rest.engine ?? "chromium";
   if (help) console.log(USAGE);
