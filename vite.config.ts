@@ -1,18 +1,6 @@
 import { playwright } from "@vitest/browser-playwright";
 import { defineConfig } from "vitest/config";
-
-/**
- * Chromium answers requestAdapter() without a GPU only when asked to: SwiftShader then runs the shaders on the CPU.
- * The rest keeps it quiet on a closed network.
- */
-const chromiumFlags = [
-  "--enable-unsafe-webgpu",
-  ...(process.env["WTS_GPU"] === "hardware" ? ["--enable-features=Vulkan"] : ["--use-webgpu-adapter=swiftshader"]),
-  "--enable-webgpu-developer-features",
-  "--no-sandbox",
-  "--disable-background-networking",
-  "--disable-component-update",
-];
+import { chromiumFlags } from "./scripts/browser.mjs";
 
 export default defineConfig({
   build: {
@@ -45,7 +33,7 @@ export default defineConfig({
             provider: playwright({
               launchOptions: {
                 ...(process.env["WTS_BROWSER"] === undefined ? {} : { executablePath: process.env["WTS_BROWSER"] }),
-                args: chromiumFlags,
+                args: chromiumFlags(process.env["WTS_GPU"] === "hardware"),
               },
             }),
             instances: [{ browser: "chromium" }],

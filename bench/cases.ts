@@ -117,14 +117,12 @@ export interface BenchResult {
   readonly runtime: string;
   readonly adapter: Adapter;
   readonly options: BenchOptions;
-  /** Names and versions of the peers, and why some are absent. */
-  readonly peers?: readonly string[];
   /** Whether any token differed from the reference's. A run with a difference has no figures. */
   readonly mismatches: readonly string[];
   readonly cases: readonly Case[];
 }
 
 /** What a run measures itself; the command adds the rest. */
-export type BenchOutcome = Pick<BenchResult, "adapter" | "cases" | "mismatches" | "peers">;
+export type BenchOutcome = Pick<BenchResult, "adapter" | "cases" | "mismatches">;
 
 export type Progress = (line: string) => void;

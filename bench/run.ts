@@ -43,13 +43,6 @@ export interface Contender {
   readonly notes?: readonly string[];
 }
 
-/** A library that samples, as it is asked for the contenders of a case. */
-export interface Peer {
-  /** Name and version. */
-  readonly name: string;
-  prepare(logits: Logits, modes: readonly ModeName[]): Promise<{ contenders: Contender[]; release(): void }>;
-}
-
 const SEED = 7n;
 /** Calls in flight at once; only for small batches, where waiting is most of the time. */
 const IN_FLIGHT = 8;
@@ -104,7 +97,6 @@ export async function bench(
   { device, adapter, errors }: BenchDevice,
   options: BenchOptions,
   progress: Progress,
-  peers: readonly Peer[] = [],
 ): Promise<BenchOutcome> {
   const clock = new Clock(device);
   const limit = new ReadLimit(device);
@@ -121,20 +113,14 @@ export async function bench(
         const logits = { input, vocab, batch, data: data.subarray(0, batch * vocab), device, buffers };
         const name = `[${cases.length + 1}/${total}] ${input}, vocabulary ${vocab}, batch ${batch}`;
         const ours = await prepareOurs(logits, options.modes);
-        const prepared = [];
         try {
           mismatches.push(...ours.mismatches.map((line) => `${name.slice(name.indexOf(" ") + 1)}: ${line}`));
           if (mismatches.length > 0) return { adapter, cases, mismatches };
           progress(`${name}: tokens equal on GPU and CPU in ${options.modes.length} modes × ${batch} rows`);
-          for (const peer of peers) {
-            progress(`${name}: preparing ${peer.name}`);
-            prepared.push(await peer.prepare(logits, options.modes));
-          }
-          const contenders = [...ours.contenders, ...prepared.flatMap((peer) => peer.contenders)];
-          cases.push(await runCase(logits, contenders, { clock, limit, options, progress, name }));
+          cases.push(await runCase(logits, ours.contenders, { clock, limit, options, progress, name }));
           if (errors.length > 0) throw new Error(`bench: the GPU refused something: ${errors.join("\n")}`);
         } finally {
-          for (const each of [ours, ...prepared]) each.release();
+          ours.release();
           for (const buffer of buffers) buffer.destroy();
         }
       }
@@ -142,7 +128,7 @@ export async function bench(
   }
   clock.destroy();
   limit.destroy();
-  return { adapter, cases, mismatches, ...(peers.length > 0 && { peers: peers.map((peer) => peer.name) }) };
+  return { adapter, cases, mismatches };
 }
 
 function upload(device: GPUDevice, data: Float32Array<ArrayBuffer>, cold: boolean): GPUBuffer[] {

@@ -87,7 +87,6 @@ export function describe(result: BenchResult): string[] {
     `Adapter: ${adapterName.join(" ")}${adapter.software ? " (shaders run on the CPU)" : ""}`,
     `Clock: ${adapter.timestamps ? "GPU timestamps" : "wall clock, amortised"}; ${options.rounds} rounds; median (quartiles)`,
     ...(options.cold ? ["Cold: every call reads other copies of the logits"] : []),
-    ...(result.peers === undefined ? [] : [`Peers: ${result.peers.join(", ")}`]),
   ];
 }
 

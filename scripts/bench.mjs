@@ -11,7 +11,7 @@ import { cpus, type as systemName } from "node:os";
 import { dirname, extname, join, normalize } from "node:path";
 import { chromium } from "playwright";
 import { build, runnerImport } from "vite";
-import { findBrowser } from "./browser.mjs";
+import { chromiumFlags, findBrowser } from "./browser.mjs";
 
 const load = async (file) => (await runnerImport(file, { configFile: false, logLevel: "error" })).module;
 const { HELP, parseCommandLine, UsageError } = await load("./bench/options.ts");
@@ -27,8 +27,7 @@ ${HELP}
   --check-only     with --engine node: check, measure nothing
   --no-check       with --engine node: measure only`;
 
-const args = process.argv.slice(2);
-const given = args;
+const given = process.argv.slice(2);
 try {
   const { options, json, help, rest } = parseCommandLine(given, {
     engine: { type: "string" },
@@ -49,39 +48,30 @@ try {
 async function inChromium(options, json, hardware) {
   const found = findBrowser();
   console.log(`Browser: ${found.path} (from ${found.from})`);
-  const page = "browser.html";
-  const outDir = "dist/page";
   await build({
     configFile: false,
     root: "bench",
     base: "./",
     logLevel: "error",
     build: {
-      outDir,
+      outDir: "dist/page",
       emptyOutDir: true,
       target: "es2022",
       minify: false,
       chunkSizeWarningLimit: 1e6,
-      rollupOptions: { input: join("bench", page) },
+      rollupOptions: { input: "bench/browser.html" },
     },
   });
-  const server = await serve(join("bench", outDir));
+  const server = await serve("bench/dist/page");
   const browser = await chromium.launch({
     executablePath: found.path,
-    args: [
-      "--enable-unsafe-webgpu",
-      ...(hardware ? ["--enable-features=Vulkan"] : ["--use-webgpu-adapter=swiftshader"]),
-      "--enable-webgpu-developer-features",
-      "--no-sandbox",
-      "--disable-background-networking",
-      "--disable-component-update",
-    ],
+    args: chromiumFlags(hardware),
   });
   try {
     const tab = await browser.newPage();
     tab.on("console", (message) => console.log(message.text()));
     tab.on("pageerror", (error) => console.error(error));
-    await tab.goto(`http://localhost:${server.address().port}/${page}`);
+    await tab.goto(`http://localhost:${server.address().port}/browser.html`);
     await tab.waitForFunction(() => globalThis.bench !== undefined);
     const outcome = await tab.evaluate((given) => globalThis.bench(given), options);
     const result = {

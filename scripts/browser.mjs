@@ -7,6 +7,23 @@ const SYSTEM = ["google-chrome-stable", "google-chrome", "chromium", "chromium-b
 const MAC = "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome";
 
 /**
+ * Flags for headless WebGPU. Chromium answers requestAdapter() without a GPU only when asked to: SwiftShader then runs
+ * the shaders on the CPU. The rest keeps it quiet on a closed network.
+ *
+ * @param {boolean} hardware use the GPU, not the software adapter
+ */
+export function chromiumFlags(hardware) {
+  return [
+    "--enable-unsafe-webgpu",
+    hardware ? "--enable-features=Vulkan" : "--use-webgpu-adapter=swiftshader",
+    "--enable-webgpu-developer-features",
+    "--no-sandbox",
+    "--disable-background-networking",
+    "--disable-component-update",
+  ];
+}
+
+/**
  * @returns {{ path: string, from: string }} the browser's executable, and where it comes from
  */
 export function findBrowser() {

@@ -323,6 +323,14 @@ fn has_stage(plan: Plan, stage: u32) -> bool {
   return (plan.flags & select(FLAG_TOP_K, FLAG_TOP_P, stage == TOP_P)) != 0u;
 }
 
+// What the first of them sees: all, or what min-p keeps, if that comes first.
+fn cut_before_stages(plan: Plan, floor_cut: Cut) -> Cut {
+  if ((plan.flags & FLAG_MIN_P_FIRST) != 0u) {
+    return floor_cut;
+  }
+  return Cut(1u, NO_TOKEN);
+}
+
 // Filters a row whose kept tokens are few, and leaves their draw weights in candidate_keys (0 for the others).
 // Returns how many candidates there are, with the cut in shared_cut; 0 if the kept tokens are not few.
 fn few(plan: Plan, max_key: u32, floor_cut: Cut) -> u32 {
@@ -337,10 +345,7 @@ fn few(plan: Plan, max_key: u32, floor_cut: Cut) -> u32 {
   }
   let binning = Binning(max_key, 0u, shift_of(max_key - uniform_word(atomicLoad(&smallest_key))), false);
   let scale = plan.filter_scale;
-  var cut = Cut(1u, NO_TOKEN);
-  if ((plan.flags & FLAG_MIN_P_FIRST) != 0u) {
-    cut = floor_cut;
-  }
+  var cut = cut_before_stages(plan, floor_cut);
   var whole_mass = vec2(0u);
   if (!by_count) {
     whole_mass = row_mass();
@@ -381,11 +386,7 @@ fn weigh_candidates(count: u32, scale: f32, cut: Cut) {
 
 // Filters any row.
 fn many(plan: Plan, max_key: u32, floor_cut: Cut) -> Cut {
-  let min_p_first = (plan.flags & FLAG_MIN_P_FIRST) != 0u;
-  var cut = Cut(1u, NO_TOKEN);
-  if (min_p_first) {
-    cut = floor_cut;
-  }
+  var cut = cut_before_stages(plan, floor_cut);
   for (var stage = TOP_K; stage <= TOP_P; stage++) {
     if (has_stage(plan, stage)) {
       let goal = select(plan.top_k, plan.top_p, stage == TOP_P);

@@ -4,6 +4,7 @@ import { bytesPerLogit, type LogitsType } from "./reference/convert.ts";
 import { CpuEngine } from "./reference/engine.ts";
 import { MAX_VOCAB_SIZE } from "./reference/numeric.ts";
 import type { RowCandidates } from "./reference/list.ts";
+import { rowSeeds } from "./reference/philox.ts";
 import { requestDevice } from "./webgpu/device.ts";
 import { WebGpuEngine, type WebGpuOptions, WrongTokensError } from "./webgpu/engine.ts";
 import type { Tuning } from "./webgpu/tuning.ts";
@@ -83,7 +84,9 @@ export async function createSampler(options: SamplerOptions): Promise<Sampler> {
     throw new TypeError(`device: expected a GPUDevice, got ${show(options.device)}`);
   }
   const [low, high] = crypto.getRandomValues(new Uint32Array(2));
-  const samplerSeed = (BigInt(high!) << 32n) | BigInt(low!);
+  const seedOf = rowSeeds((BigInt(high!) << 32n) | BigInt(low!));
+  const onCpu = (): Sampler =>
+    new Sampler(new CpuEngine(vocabSize, maxBatch, logitsType, seedOf), vocabSize, maxBatch, logitsType);
 
   const device = wanted === "cpu" ? undefined : (options.device ?? (await requestDevice()));
   if (device === undefined) {
@@ -92,7 +95,7 @@ export async function createSampler(options: SamplerOptions): Promise<Sampler> {
         'engine: "webgpu" was asked for, but there is no WebGPU adapter. Pass a device, or use "auto" or "cpu".',
       );
     }
-    return new Sampler(new CpuEngine(vocabSize, maxBatch, logitsType, samplerSeed), vocabSize, maxBatch, logitsType);
+    return onCpu();
   }
   const owned = options.device === undefined;
   try {
@@ -104,7 +107,7 @@ export async function createSampler(options: SamplerOptions): Promise<Sampler> {
       vocabSize,
       maxBatch,
       logitsType,
-      samplerSeed,
+      seedOf,
       tuning,
       chunk,
     });
@@ -112,7 +115,7 @@ export async function createSampler(options: SamplerOptions): Promise<Sampler> {
   } catch (error) {
     if (owned) device.destroy();
     if (wanted === "auto" && error instanceof WrongTokensError) {
-      return new Sampler(new CpuEngine(vocabSize, maxBatch, logitsType, samplerSeed), vocabSize, maxBatch, logitsType);
+      return onCpu();
     }
     throw error;
   }

@@ -1,21 +1,12 @@
 import { describe, expect, test } from "vitest";
 import { createSampler, type Sampler, type SamplingParams } from "../src/index.ts";
 import { sampleDifference } from "./support/cases.ts";
+import { failure } from "./support/failure.ts";
 import { batch } from "./support/inputs.ts";
 
 const V = 300;
 const cpu = (maxBatch = 4): Promise<Sampler> => createSampler({ vocabSize: V, maxBatch, engine: "cpu" });
 const logits = batch(["peaked", "flat"], V, 4, 9);
-
-/** The error of a call that must fail, whether it throws or rejects. */
-async function failure(call: () => unknown): Promise<Error> {
-  try {
-    await call();
-  } catch (error) {
-    return error as Error;
-  }
-  throw new Error("expected an error, got none");
-}
 
 describe("bad parameters name the parameter and the value", () => {
   test.each<[string, SamplingParams, typeof TypeError | typeof RangeError, RegExp]>([

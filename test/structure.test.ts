@@ -3,6 +3,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { ResourceType, WgslReflect } from "wgsl_reflect/wgsl_reflect.module.js";
 import { BIND_GROUPS, type KernelName, KERNELS } from "../src/webgpu/kernels.ts";
+import { TOP_K_REACH } from "../src/webgpu/pack.ts";
 import { type ShaderFlags, shaderSource } from "../src/webgpu/shader.ts";
 
 const names = Object.keys(KERNELS) as KernelName[];
@@ -55,6 +56,10 @@ test.each(names.flatMap((name) => variants.map((flags) => [name, flags] as const
     expect(code).not.toContain("#");
   },
 );
+
+test("host and shader agree on which top-k needs no room for masses", () => {
+  expect(KERNELS.draw.source).toContain(`const TOP_K_REACH = ${TOP_K_REACH}u;`);
+});
 
 test("an unknown flag in a shader is an error", () => {
   expect(() => shaderSource("#if TYPO\n#endif", variants[0]!)).toThrow(/unknown flag TYPO/);

@@ -4,6 +4,7 @@ import { GROUP_SIZE, type RowMax } from "./max.ts";
 import {
   bitsFloat,
   bitsOfKey,
+  clampLogit,
   distance,
   exp2fix,
   floatBits,
@@ -114,13 +115,13 @@ function cutWhere(
   amount: (distance: number) => number,
   target: number,
 ): Cut {
-  const binOf = (logit: number): number => Math.min(distance(max, clampLogit(logit), scale) >>> BIN_SHIFT, BINS - 1);
+  const distanceOf = (id: number): number => distance(max, clampLogit(logits[id]!), scale);
+  const binOf = (away: number): number => Math.min(away >>> BIN_SHIFT, BINS - 1);
   const bins = new Float64Array(BINS);
   for (let id = 0; id < logits.length; id++) {
     if (!isKept(logits[id]!, id, before)) continue;
-    const t = distance(max, clampLogit(logits[id]!), scale);
-    const bin = Math.min(t >>> BIN_SHIFT, BINS - 1);
-    bins[bin] = bins[bin]! + amount(t);
+    const away = distanceOf(id);
+    bins[binOf(away)]! += amount(away);
   }
   let sum = 0;
   let bin = 0;
@@ -129,12 +130,11 @@ function cutWhere(
 
   const ids: number[] = [];
   for (let id = 0; id < logits.length; id++) {
-    if (isKept(logits[id]!, id, before) && binOf(logits[id]!) === bin) ids.push(id);
+    if (isKept(logits[id]!, id, before) && binOf(distanceOf(id)) === bin) ids.push(id);
   }
   for (const id of inOrder(logits, Uint32Array.from(ids))) {
-    const logit = clampLogit(logits[id]!);
-    sum += amount(distance(max, logit, scale));
-    if (sum >= target) return { logit, id };
+    sum += amount(distanceOf(id));
+    if (sum >= target) return { logit: clampLogit(logits[id]!), id };
   }
   throw new Error("unreachable: the bin holds what is missing");
 }
@@ -190,10 +190,6 @@ export function sum(weights: Uint32Array): number {
   let total = 0;
   for (let i = 0; i < weights.length; i++) total += weights[i]!;
   return total;
-}
-
-function clampLogit(logit: number): number {
-  return logit > MAX_FLOAT ? MAX_FLOAT : logit;
 }
 
 /** The n-th largest value; the lowest float when there are fewer. */

@@ -2,7 +2,7 @@ import type { RowPlan } from "../params.ts";
 import { filter, sum, weightsOf } from "./cut.ts";
 import { isKept, mass } from "./mass.ts";
 import { GROUP_SIZE, max, type RowMax } from "./max.ts";
-import { distance, drawPoint, exp2fix, MAX_FLOAT, NO_TOKEN, WEIGHT_ONE } from "./numeric.ts";
+import { clampLogit, distance, drawPoint, exp2fix, NO_TOKEN, WEIGHT_ONE } from "./numeric.ts";
 import { uniformOf } from "./philox.ts";
 
 /** Why a row has the token it has: `"ok"`; or no candidate, because all was masked, or because `NaN`s left none. */
@@ -58,7 +58,7 @@ export function draw(logits: Float32Array, row: RowMax, plan: RowPlan, seed: big
     while (rest >= masses[group]!) rest -= masses[group++]!;
     for (let id = group * GROUP_SIZE; id < logits.length; id++) {
       if (!isKept(logits[id]!, id, cut)) continue;
-      const weight = exp2fix(distance(row.max, Math.min(logits[id]!, MAX_FLOAT), plan.drawScale));
+      const weight = exp2fix(distance(row.max, clampLogit(logits[id]!), plan.drawScale));
       if (rest < weight) return sampled(id, weight, total);
       rest -= weight;
     }

@@ -3,21 +3,20 @@ import type { RowPlan } from "../params.ts";
 import { type LogitsType, widen } from "./convert.ts";
 import { logprobOf, type RowStatus, sampleRow } from "./draw.ts";
 import { list, normalize, type RowCandidates } from "./list.ts";
-import { seedOfRow } from "./philox.ts";
 
 /** The `"cpu"` engine: the reference, row after row. */
 export class CpuEngine implements Engine {
   readonly kind = "cpu";
   readonly #vocabSize: number;
   readonly #type: LogitsType;
-  readonly #samplerSeed: bigint;
+  readonly #seedOf: (row: number) => bigint;
   readonly #positions: bigint[];
   readonly #widened: Float32Array;
 
-  constructor(vocabSize: number, maxBatch: number, type: LogitsType, samplerSeed: bigint) {
+  constructor(vocabSize: number, maxBatch: number, type: LogitsType, seedOf: (row: number) => bigint) {
     this.#vocabSize = vocabSize;
     this.#type = type;
-    this.#samplerSeed = samplerSeed;
+    this.#seedOf = seedOf;
     this.#positions = new Array<bigint>(maxBatch).fill(0n);
     this.#widened = new Float32Array(type === "float32" ? 0 : vocabSize);
   }
@@ -30,7 +29,7 @@ export class CpuEngine implements Engine {
     for (let row = 0; row < logits.rows; row++) {
       const plan = plans[row]!;
       const position = plan.position ?? this.#positions[row]!;
-      const sample = sampleRow(this.#row(logits, row), plan, plan.seed ?? seedOfRow(this.#samplerSeed, row), position);
+      const sample = sampleRow(this.#row(logits, row), plan, plan.seed ?? this.#seedOf(row), position);
       this.#positions[row] = BigInt.asUintN(64, position + 1n);
       tokens[row] = sample.token;
       logprobs[row] = logprobOf(sample);

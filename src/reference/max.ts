@@ -1,4 +1,4 @@
-import { MAX_FLOAT } from "./numeric.ts";
+import { clampLogit } from "./numeric.ts";
 
 /** Tokens per group: a group's largest logit, its delegate, decides whether the group is read again. */
 export const GROUP_SIZE = 64;
@@ -30,7 +30,7 @@ export function max(
       const z = logits[id]!;
       if (z > largest) largest = z;
     }
-    if (largest > MAX_FLOAT) largest = MAX_FLOAT;
+    largest = clampLogit(largest);
     delegates[group] = largest;
     if (largest > rowMax) rowMax = largest;
   }

@@ -10,6 +10,8 @@ import { EXP2_TABLE } from "./exp2-table.ts";
 export const MAX_VOCAB_SIZE = 0x40_0000;
 /** Largest finite float32: what `+inf` counts as. */
 export const MAX_FLOAT = 3.4028234663852886e38;
+/** Halved differences of logits are cut off here, so that no product with a scale overflows. */
+export const FARTHEST = 2 ** 60;
 /** Weight of the most probable token: 2^31. */
 export const WEIGHT_ONE = 0x8000_0000;
 /** Distances are cut off here, far beyond the last one that still has a weight. */
@@ -20,6 +22,11 @@ export const ZERO_WEIGHT_DISTANCE = 0x200_0000;
 export const NO_TOKEN = 0xffff_ffff;
 /** Below this temperature a row is greedy (vLLM's threshold). */
 export const GREEDY_TEMPERATURE = 1e-5;
+
+/** A logit as the contract counts it: `+inf` as the largest finite float. `NaN` stays. */
+export function clampLogit(logit: number): number {
+  return logit > MAX_FLOAT ? MAX_FLOAT : logit;
+}
 
 const floatView = new Float32Array(1);
 const bitsView = new Uint32Array(floatView.buffer);
@@ -72,7 +79,7 @@ export function distanceScale(temperature: number): number {
  * exact a fused multiply-subtract gives the same bits.
  */
 export function distance(max: number, logit: number, scale: number): number {
-  const d = Math.min(Math.fround(Math.fround(max * 0.5) - Math.fround(logit * 0.5)), 1152921504606846976);
+  const d = Math.min(Math.fround(Math.fround(max * 0.5) - Math.fround(logit * 0.5)), FARTHEST);
   return Math.min(Math.fround(d * scale), MAX_DISTANCE) >>> 0;
 }
 

@@ -47,6 +47,12 @@ export function seedOfRow(samplerSeed: bigint, row: number): bigint {
   return (BigInt(x1) << 32n) | BigInt(x0);
 }
 
+/** {@link seedOfRow} for one sampler, each row's worked out once. */
+export function rowSeeds(samplerSeed: bigint): (row: number) => bigint {
+  const seeds: bigint[] = [];
+  return (row) => (seeds[row] ??= seedOfRow(samplerSeed, row));
+}
+
 /** A 64-bit integer as (low, high) words. */
 export function words(value: bigint): [low: number, high: number] {
   return [Number(value & 0xffff_ffffn), Number(value >> 32n)];

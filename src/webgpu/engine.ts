@@ -4,7 +4,7 @@ import { bytesPerLogit, type LogitsType } from "../reference/convert.ts";
 import { logprobOf, type RowStatus } from "../reference/draw.ts";
 import { normalize, type RowCandidates } from "../reference/list.ts";
 import { STORAGE_BUFFERS, WORKGROUP_STORAGE } from "./kernels.ts";
-import { callBytes, needsMass, needsMassRoom, packCall, RECORD_WORDS, unpackRecord } from "./pack.ts";
+import { needsMass, needsMassRoom, packCall, RECORD_WORDS, unpackRecord } from "./pack.ts";
 import { type Pipelines, pipelinesFor } from "./pipelines.ts";
 import { CHECK_ROWS, CHECK_VOCAB, selfCheck } from "./self-check.ts";
 import { type Tuning, tuningFor } from "./tuning.ts";
@@ -23,7 +23,8 @@ export interface WebGpuOptions {
   readonly vocabSize: number;
   readonly maxBatch: number;
   readonly logitsType: LogitsType;
-  readonly samplerSeed: bigint;
+  /** The seed of a row that is given none. */
+  readonly seedOf: (row: number) => bigint;
   readonly tuning?: Partial<Tuning> | undefined;
   /** Caps on what one dispatch binds; for tests of chunking. */
   readonly chunk?: { readonly rows?: number; readonly bytes?: number } | undefined;
@@ -33,6 +34,8 @@ export interface WebGpuOptions {
 interface Chunk {
   readonly firstRow: number;
   readonly rows: number;
+  /** One per row. */
+  readonly plans: readonly RowPlan[];
   readonly offset: number;
   readonly size: number;
   /** Element of the first row in the bound range. */
@@ -206,38 +209,30 @@ export class WebGpuEngine implements Engine {
     firstRow: number,
   ): void {
     const workspace = this.#workspace.bindGroup(plans.some(needsMassRoom));
-    const chunks = this.#chunks(logits);
+    const chunks = this.#chunks(logits, plans);
     // Everything that can fail comes before the first command.
     const offsets = chunks.map((chunk) => {
-      const some = plans.slice(chunk.firstRow, chunk.firstRow + chunk.rows);
-      const call = this.#call(
-        chunk,
-        logits,
-        some,
-        firstRow + chunk.firstRow,
-        tokens.offset + firstRow + chunk.firstRow,
-        tokens.words,
-      );
+      const row = firstRow + chunk.firstRow;
+      const call = this.#call(chunk, logits.rowStride, row, tokens.offset + row, tokens.words);
       return this.#workspace.ring.place(encoder, call);
     });
     const pass = encoder.beginComputePass({ label: "webgpu-token-sampler.sample" });
     pass.setBindGroup(2, this.#target(tokens.buffer));
     chunks.forEach((chunk, index) => {
-      const some = plans.slice(chunk.firstRow, chunk.firstRow + chunk.rows);
       pass.setBindGroup(0, this.#input(logits.source as GPUBuffer, chunk));
       pass.setBindGroup(1, workspace, [offsets[index]!]);
-      this.#dispatch(pass, chunk.rows, some.some(needsMass));
+      this.#dispatch(pass, chunk);
     });
     pass.end();
   }
 
   /** The kernels of one chunk. */
-  #dispatch(pass: GPUComputePassEncoder, rows: number, mass: boolean): void {
+  #dispatch(pass: GPUComputePassEncoder, { rows, plans }: Chunk): void {
     const { kernels } = this.#pipelines;
     const workgroups = Math.ceil(this.#groups / this.#tuning.streamWorkgroup);
     pass.setPipeline(kernels.max);
     pass.dispatchWorkgroups(workgroups, rows);
-    if (mass) {
+    if (plans.some(needsMass)) {
       pass.setPipeline(kernels.mass);
       pass.dispatchWorkgroups(workgroups, rows);
     }
@@ -246,9 +241,8 @@ export class WebGpuEngine implements Engine {
   }
 
   #call(
-    chunk: Chunk,
-    logits: LogitsView,
-    plans: readonly RowPlan[],
+    { first, plans }: Chunk,
+    rowStride: number,
     firstRow: number,
     firstToken: number,
     words: 1 | 2,
@@ -256,17 +250,17 @@ export class WebGpuEngine implements Engine {
     const shape = {
       vocab: this.#options.vocabSize,
       groups: this.#groups,
-      first: chunk.first,
-      rowStride: logits.rowStride,
+      first,
+      rowStride,
       firstRow,
       tokenFirst: firstToken * words,
       tokenStride: words,
     };
-    return packCall(shape, plans, this.#options.samplerSeed);
+    return packCall(shape, plans, this.#options.seedOf);
   }
 
   /** Cuts a view into chunks that can be bound and dispatched at once. */
-  #chunks({ source, offset, rowStride, rows }: LogitsView): Chunk[] {
+  #chunks({ source, offset, rowStride, rows }: LogitsView, plans: readonly RowPlan[]): Chunk[] {
     const size = (source as GPUBuffer).size;
     const whole = size <= this.#bindingLimit;
     const { vocabSize } = this.#options;
@@ -280,7 +274,14 @@ export class WebGpuEngine implements Engine {
       const end = (offset + (firstRow + count - 1) * rowStride + vocabSize) * this.#bytes;
       const from = whole ? 0 : Math.floor(start / 256) * 256;
       const to = whole ? size - (size % 4) : Math.ceil(end / 4) * 4;
-      chunks.push({ firstRow, rows: count, offset: from, size: to - from, first: (start - from) / this.#bytes });
+      chunks.push({
+        firstRow,
+        rows: count,
+        plans: plans.slice(firstRow, firstRow + count),
+        offset: from,
+        size: to - from,
+        first: (start - from) / this.#bytes,
+      });
     }
     return chunks;
   }
@@ -355,9 +356,7 @@ export class WebGpuEngine implements Engine {
     const at = offset + firstRow * rowStride;
     if (rowStride === vocabSize || rows === 1) return data.subarray(at, at + rows * vocabSize);
     const packed =
-      data.slice(0, 0).constructor === Float32Array
-        ? new Float32Array(rows * vocabSize)
-        : new Uint16Array(rows * vocabSize);
+      data instanceof Float32Array ? new Float32Array(rows * vocabSize) : new Uint16Array(rows * vocabSize);
     for (let row = 0; row < rows; row++) {
       packed.set(data.subarray(at + row * rowStride, at + row * rowStride + vocabSize), row * vocabSize);
     }
@@ -453,15 +452,13 @@ export class WebGpuEngine implements Engine {
       return buffer;
     };
     try {
-      const chunks = this.#chunks(logits);
-      const alignment = this.#device.limits.minStorageBufferOffsetAlignment;
-      const slot = Math.ceil(callBytes(this.#chunkRows) / alignment) * alignment;
+      const chunks = this.#chunks(logits, plans);
+      const slot = this.#workspace.ring.slotBytes;
       const calls = make("calls", slot * chunks.length, USAGE.STORAGE | USAGE.COPY_DST);
       // Records of its own, so that nothing that runs meanwhile changes them, and no row's counter moves.
       const records = make("records", 4 * RECORD_WORDS * rows, USAGE.STORAGE);
       chunks.forEach((chunk, index) => {
-        const some = plans.slice(chunk.firstRow, chunk.firstRow + chunk.rows);
-        const call = this.#call(chunk, logits, some, chunk.firstRow, chunk.firstRow, 1);
+        const call = this.#call(chunk, logits.rowStride, chunk.firstRow, chunk.firstRow, 1);
         this.#device.queue.writeBuffer(calls, index * slot, call);
       });
       const workspace = this.#workspace.makeBindGroup(calls, slot, records, plans.some(needsMassRoom));
@@ -482,11 +479,7 @@ export class WebGpuEngine implements Engine {
             pass.setBindGroup(1, workspace, [index * slot]);
             if (filters) {
               pass.setBindGroup(2, this.#target(this.#workspace.tokens));
-              this.#dispatch(
-                pass,
-                chunk.rows,
-                plans.slice(chunk.firstRow, chunk.firstRow + chunk.rows).some(needsMass),
-              );
+              this.#dispatch(pass, chunk);
             }
             pass.setPipeline(this.#pipelines.kernels.list);
             pass.setBindGroup(2, group);

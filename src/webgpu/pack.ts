@@ -4,7 +4,7 @@
 import { type RowPlan, TOP_K_OFF, TOP_P_OFF } from "../params.ts";
 import type { RowSample, RowStatus } from "../reference/draw.ts";
 import { MAX_DISTANCE } from "../reference/numeric.ts";
-import { seedOfRow, words } from "../reference/philox.ts";
+import { words } from "../reference/philox.ts";
 
 /** Words of the `Call` header and of one `Plan`. */
 const CALL_WORDS = 8;
@@ -15,7 +15,7 @@ export const RECORD_WORDS = 11;
 const STATUS: readonly RowStatus[] = ["ok", "masked", "nan"];
 
 /** A top-k up to here never needs the masses of groups (`TOP_K_REACH` in `draw.wgsl`). */
-const TOP_K_REACH = 512;
+export const TOP_K_REACH = 512;
 
 const FLAG = { greedy: 1, mass: 2, topK: 4, topP: 8, minP: 16, minPFirst: 32, position: 64 } as const;
 
@@ -54,9 +54,13 @@ export function needsMassRoom(plan: RowPlan): boolean {
  * Packs a call.
  *
  * @param plans one per row of the dispatch
- * @param samplerSeed seeds rows that have no seed
+ * @param seedOf the seed of a row of the batch that is given none
  */
-export function packCall(shape: CallShape, plans: readonly RowPlan[], samplerSeed: bigint): Uint32Array<ArrayBuffer> {
+export function packCall(
+  shape: CallShape,
+  plans: readonly RowPlan[],
+  seedOf: (row: number) => bigint,
+): Uint32Array<ArrayBuffer> {
   const out = new Uint32Array(CALL_WORDS + PLAN_WORDS * plans.length);
   const floats = new Float32Array(out.buffer);
   out.set([
@@ -70,7 +74,7 @@ export function packCall(shape: CallShape, plans: readonly RowPlan[], samplerSee
   ]);
   for (let row = 0, at = CALL_WORDS; row < plans.length; row++, at += PLAN_WORDS) {
     const plan = plans[row]!;
-    const [seedLow, seedHigh] = words(plan.seed ?? seedOfRow(samplerSeed, shape.firstRow + row));
+    const [seedLow, seedHigh] = words(plan.seed ?? seedOf(shape.firstRow + row));
     const [positionLow, positionHigh] = words(plan.position ?? 0n);
     out[at] =
       (plan.greedy ? FLAG.greedy : 0) |

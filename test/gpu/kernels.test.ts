@@ -66,7 +66,7 @@ class Bench {
     const call = packCall(
       shape,
       Array.from({ length: this.#rows }, () => plan),
-      77n,
+      () => 77n,
     );
     const records = new Uint32Array(RECORD_WORDS * (this.#rows + 2 * FIRST_ROW)).fill(SENTINEL);
     for (let row = FIRST_ROW; row < FIRST_ROW + this.#rows; row++)

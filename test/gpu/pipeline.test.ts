@@ -3,6 +3,7 @@ import { createSampler, type EncodeTarget, type Sampler, type SamplingParams } f
 import { testArticle } from "../support/article.ts";
 import { COPY_DST, bufferOf, COPY_SRC, requestDevice, sharedDevice, STORAGE, wordsOf } from "../support/device.ts";
 import { testDraws } from "../support/draws.ts";
+import { failure } from "../support/failure.ts";
 import { batch } from "../support/inputs.ts";
 
 const device = await sharedDevice();
@@ -11,16 +12,6 @@ const logits = batch(["peaked", "flat", "tiesAtCut"], V, ROWS, 1);
 
 const sampler = (): Promise<Sampler> => createSampler({ vocabSize: V, maxBatch: ROWS, device });
 const tokenBuffer = (words = ROWS): GPUBuffer => bufferOf(device, new Uint32Array(words).fill(0xaaaa_aaaa));
-
-/** The error of a call that must fail, whether it throws or rejects. */
-async function failure(call: () => unknown): Promise<Error> {
-  try {
-    await call();
-  } catch (error) {
-    return error as Error;
-  }
-  throw new Error("expected an error, got none");
-}
 
 describe("encode", () => {
   test("several calls in one command buffer draw like as many sample calls", async () => {
