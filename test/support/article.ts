@@ -11,6 +11,9 @@ const usual = logarithms(0.4, 0.3, 0.15, 0.1, 0.05);
 const sure = logarithms(0.9, 0.05, 0.03, 0.01, 0.01);
 const scores = Float32Array.of(2, 1.5, 0.5, 0, -1);
 
+/** So many equal tokens, the others masked. */
+const even = (count: number): Float32Array => Float32Array.from({ length: 5 }, (_, id) => (id < count ? 0 : -Infinity));
+
 const kept: readonly [string, Float32Array, SamplingParams, number][] = [
   ["top-k 1", usual, { topK: 1 }, 1],
   ["top-k 2", usual, { topK: 2 }, 2],
@@ -20,6 +23,13 @@ const kept: readonly [string, Float32Array, SamplingParams, number][] = [
   ["top-p 0.85, likewise", usual, { topP: 0.85 }, 3],
   ["top-p 1", usual, { topP: 1 }, 5],
   ["top-p 0.9 where one token has 0.9", sure, { topP: 0.9 }, 1],
+  ["four equal tokens of which two just reach the mass", even(4), { topP: (2 ** 31 + 2 ** 12) / 2 ** 32 }, 2],
+  [
+    "three equal tokens of which two miss it by half a unit",
+    even(3),
+    { topP: ((2 ** 33 + 1) / 3 + 2 ** 12) / 2 ** 32 },
+    3,
+  ],
   ["T 2, top-p 0.85", usual, { temperature: 2, topP: 0.85 }, 4],
   ["T 0.5, top-p 0.85", scores, { temperature: 0.5, topP: 0.85 }, 2],
 ];

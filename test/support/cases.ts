@@ -36,6 +36,9 @@ export const paramSets: readonly SamplingParams[] = [
   { temperature: 2, topP: 0.9, order: "llama.cpp" },
   { temperature: 0.5, minP: 0.1, order: "llama.cpp" },
   { temperature: 3, topK: 600, minP: 0.01, order: "llama.cpp" },
+  // Half of equal tokens just reach the mass needed; two of three equal tokens miss it by one half, rounded up to one.
+  { topP: (2 ** 31 + 2 ** 12) / 2 ** 32 },
+  { topP: ((2 ** 33 + 1) / 3 + 2 ** 12) / 2 ** 32 },
 ];
 
 /** A parameter set as it reads in the name of a test. */
