@@ -1,6 +1,7 @@
 import type { RowPlan } from "./params.ts";
 import type { RowStatus } from "./reference/draw.ts";
 import type { RowCandidates } from "./reference/list.ts";
+import type { GPUBuffer, GPUCommandEncoder } from "./webgpu-types.ts";
 
 /** What a call of `sample` returns, one entry per row. */
 export interface SampleResult {

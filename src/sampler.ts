@@ -8,6 +8,7 @@ import { rowSeeds } from "./reference/philox.ts";
 import { requestDevice } from "./webgpu/device.ts";
 import { WebGpuEngine, type WebGpuOptions, WrongTokensError } from "./webgpu/engine.ts";
 import type { Tuning } from "./webgpu/tuning.ts";
+import type { GPUBuffer, GPUCommandEncoder, GPUDevice } from "./webgpu-types.ts";
 
 const STORAGE = 128; // GPUBufferUsage.STORAGE
 
@@ -128,8 +129,11 @@ const CHUNK = "__chunk";
 export class Sampler {
   /** Which engine runs: never a silent surprise. */
   readonly engine: "webgpu" | "cpu";
+  /** As asked for. */
   readonly vocabSize: number;
+  /** As asked for, or the default. */
   readonly maxBatch: number;
+  /** As asked for, or the default. */
   readonly logitsType: LogitsType;
   readonly #engine: Engine;
   #destroyed = false;
@@ -201,6 +205,7 @@ export class Sampler {
     this.#engine.destroy();
   }
 
+  /** {@link destroy}, for `using`. */
   [Symbol.dispose](): void {
     this.destroy();
   }

@@ -12,6 +12,7 @@ export type RowStatus = "ok" | "masked" | "nan";
 export interface RowSample {
   /** The token, or `NO_TOKEN` (0xFFFFFFFF) when the row has no candidate. */
   readonly token: number;
+  /** Why it has that token, or none. */
   readonly status: RowStatus;
   /** Weight of the token; 0 without one. */
   readonly weight: number;

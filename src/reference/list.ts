@@ -14,7 +14,9 @@ export interface RowCandidates {
 
 /** Kept tokens with their integer weights. */
 export interface WeightedCandidates {
+  /** Token ids, `[kept]`. */
   readonly tokens: Uint32Array;
+  /** Weights, of which `WEIGHT_ONE` is the largest, `[kept]`. */
   readonly weights: Uint32Array;
 }
 

@@ -6,7 +6,9 @@ import { clampLogit, distance, exp2fix, FARTHEST, MAX_DISTANCE, MAX_FLOAT, ZERO_
  * The order is by logit descending, then token id ascending, so that there are no ties.
  */
 export interface Cut {
+  /** The last logit that is kept. */
   readonly logit: number;
+  /** The last token that is kept among those of that logit. */
   readonly id: number;
 }
 

@@ -4,7 +4,12 @@
  */
 
 /** What a random number is for; the fourth counter word. */
-export const PURPOSE = { draw: 0, rowSeed: 0xffff_ffff } as const;
+export const PURPOSE = {
+  /** The draw of a token. */
+  draw: 0,
+  /** The seed of a row that was given none. */
+  rowSeed: 0xffff_ffff,
+} as const;
 
 function mulHigh(a: number, b: number): number {
   const aLow = a & 0xffff;

@@ -31,7 +31,11 @@ export const TUNINGS: Readonly<Record<AdapterClass, Tuning>> = {
   gpu: { streamWorkgroup: 128, drawWorkgroup: 256, lanes: 16, quads: 16, subgroups: true },
 };
 
-/** Which class an adapter belongs to, from what it says of itself. */
+/**
+ * Which class an adapter belongs to, from what it says of itself.
+ *
+ * @internal
+ */
 export function adapterClass(info: GPUAdapterInfo | undefined): AdapterClass {
   if (info === undefined) return "gpu";
   const software = /swiftshader|llvmpipe|lavapipe|softpipe|\bwarp\b|basic render|cpu/i;
@@ -46,6 +50,7 @@ export function adapterClass(info: GPUAdapterInfo | undefined): AdapterClass {
  * bytes a group as float32 has, so that scratch memory keeps its share of the logits).
  *
  * @throws RangeError for a value that the kernels cannot run with
+ * @internal
  */
 export function tuningFor(device: GPUDevice, half: boolean, overrides: Partial<Tuning> = {}): Tuning {
   const info = (device as { adapterInfo?: GPUAdapterInfo }).adapterInfo;
