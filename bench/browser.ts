@@ -4,5 +4,5 @@ import { bench, requestBenchDevice } from "./run.ts";
 
 Object.assign(globalThis, {
   bench: async (options: BenchOptions): Promise<BenchOutcome> =>
-    bench(await requestBenchDevice(navigator.gpu, options), options, (line) => console.log(line)),
+    bench(await requestBenchDevice(navigator.gpu, options.shapes), options, (line) => console.log(line)),
 });

@@ -1,6 +1,7 @@
 /** What is measured: modes, vocabularies, batches, inputs; and the shape of the results. */
 import type { SamplingParams } from "../src/index.ts";
 import type { InputName } from "../test/support/inputs.ts";
+import type { Verdict } from "./peers/verdict.ts";
 
 /** Ways of sampling, all at temperature 0.8. */
 export const MODES = {
@@ -120,9 +121,19 @@ export interface BenchResult {
   /** Whether any token differed from the reference's. A run with a difference has no figures. */
   readonly mismatches: readonly string[];
   readonly cases: readonly Case[];
+  /** Who else was asked, and what came of it. */
+  readonly peers?: readonly PeerReport[];
+}
+
+/** A peer, how it was used, and what it makes of masked and tied rows. */
+export interface PeerReport {
+  readonly name: string;
+  readonly version: string;
+  readonly how: string;
+  readonly verdicts: readonly Verdict[];
 }
 
 /** What a run measures itself; the command adds the rest. */
-export type BenchOutcome = Pick<BenchResult, "adapter" | "cases" | "mismatches">;
+export type BenchOutcome = Pick<BenchResult, "adapter" | "cases" | "mismatches" | "peers">;
 
 export type Progress = (line: string) => void;

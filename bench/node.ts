@@ -35,7 +35,7 @@ async function main(): Promise<number> {
   // Dawn crashes at random once this object is garbage: a global keeps it for the life of the process.
   Object.defineProperty(globalThis, "navigator", { value: { gpu }, configurable: true });
 
-  const found = await requestBenchDevice(gpu, options);
+  const found = await requestBenchDevice(gpu, options.shapes);
   const { adapter, device } = found;
   console.log(`Adapter: ${[adapter.vendor, adapter.architecture, adapter.description].filter(Boolean).join(" ")}`);
   if (rest["no-check"] !== true) {

@@ -30,7 +30,7 @@ export interface CommandLine {
 const VOCABS = [32_000, 128_256, 151_936, 262_144];
 const BATCHES = [1, 8, 32, 128];
 
-type Preset = Partial<{ shapes: Shape[]; inputs: InputName[]; modes: ModeName[]; rounds: number }>;
+export type Preset = Partial<{ shapes: Shape[]; inputs: InputName[]; modes: ModeName[]; rounds: number }>;
 
 const cross = (vocabs: readonly number[], batches: readonly number[]): Shape[] =>
   vocabs.flatMap((vocab) => batches.map((batch) => ({ vocab, batch })));
@@ -48,14 +48,19 @@ const PRESETS: Readonly<Record<string, Preset>> = {
   quick: { shapes: cross([128_256], [8]), inputs: ["peaked"], rounds: 3 },
 };
 
+/** What the bench beside its peers takes for what is left out. */
+export const PEERS_DEFAULTS: Preset = { rounds: 4 };
+
 /**
  * @param argv arguments after the program's name
  * @param more options besides those of {@link HELP}
+ * @param defaults for what is left out, where there is no preset
  * @throws UsageError
  */
 export function parseCommandLine(
   argv: readonly string[],
   more: Readonly<Record<string, { type: "string" | "boolean" }>> = {},
+  defaults: Preset = {},
 ): CommandLine {
   let values: Record<string, string | boolean | undefined>;
   try {
@@ -79,7 +84,7 @@ export function parseCommandLine(
     throw new UsageError(error instanceof Error ? error.message : String(error));
   }
   const text = (name: string): string | undefined => values[name] as string | undefined;
-  const preset = text("preset") === undefined ? {} : PRESETS[text("preset")!];
+  const preset = text("preset") === undefined ? defaults : PRESETS[text("preset")!];
   if (preset === undefined) throw new UsageError(`--preset: expected ${Object.keys(PRESETS).join(", ")}`);
   const explicit = text("vocab") !== undefined || text("batch") !== undefined;
   const shapes = cross(numbers("--vocab", text("vocab") ?? "128256"), numbers("--batch", text("batch") ?? "1,8,32"));

@@ -9,9 +9,11 @@ import {
   type Case,
   type Figure,
   MODE_LABELS,
+  MODE_NAMES,
   type ModeName,
   MODES,
   type Progress,
+  type Shape,
 } from "./cases.ts";
 import { Clock, type Record } from "./clock.ts";
 import { ReadLimit } from "./limit.ts";
@@ -35,8 +37,8 @@ export interface Contender {
   readonly mode: ModeName;
   /** Records one call. */
   readonly record?: Record;
-  /** Makes one call, logits on the GPU, and waits for its tokens. */
-  readonly tokens?: () => Promise<unknown>;
+  /** Makes some independent calls, logits on the GPU, all begun before the first one ends, and waits for their tokens. */
+  readonly tokens?: (calls: number) => Promise<unknown>;
   /** Samples one row in CPU memory. */
   readonly row?: (row: number) => unknown;
   readonly checkedRows?: number;
@@ -51,6 +53,23 @@ const IN_FLIGHT_BATCH = 8;
 const ROWS_PER_ROUND = 4;
 /** A cold run reads from so many bytes in turn: more than any cache. */
 const COLD_BYTES = 2 ** 28;
+/** Calls that end with tokens in JavaScript, timed one by one in a round at most. */
+const CALLS_PER_ROUND = 5;
+/** Who needs longer than this for a call is called once in each of two rounds only. */
+const SLOW_MS = 250;
+/** Who needs longer than this is not called again for other rows of the same shape. */
+const ONCE_MS = 1000;
+/** Who needs longer than this is called once; who would by what fewer rows took, not at all. */
+const TOO_SLOW_MS = 5000;
+
+/** Who needs longer than this is not called several times in flight: waiting is no part of it. */
+const IN_FLIGHT_MS = 100;
+
+/** Others that sample the same logits. */
+export interface Others {
+  readonly contenders: readonly Contender[];
+  release(): void;
+}
 
 export interface BenchDevice {
   readonly device: GPUDevice;
@@ -60,10 +79,10 @@ export interface BenchDevice {
 }
 
 /** A device with the features that the bench uses, and room for the largest buffer. */
-export async function requestBenchDevice(gpu: GPU, options: BenchOptions): Promise<BenchDevice> {
+export async function requestBenchDevice(gpu: GPU, shapes: readonly Shape[]): Promise<BenchDevice> {
   const found = await gpu.requestAdapter({ powerPreference: "high-performance" });
   if (found === null) throw new Error("bench: there is no WebGPU adapter");
-  const bytes = Math.max(2 ** 27, ...options.shapes.map(({ vocab, batch }) => 4 * vocab * batch));
+  const bytes = Math.max(2 ** 27, ...shapes.map(({ vocab, batch }) => 4 * vocab * batch));
   const most = Math.min(found.limits.maxBufferSize, found.limits.maxStorageBufferBindingSize);
   if (bytes > most) throw new Error(`bench: the largest case has ${bytes} bytes of logits; the adapter binds ${most}`);
   const device = await found.requestDevice({
@@ -92,11 +111,18 @@ export async function requestBenchDevice(gpu: GPU, options: BenchOptions): Promi
   };
 }
 
-/** The bench. Stops before the first figure of a case whose tokens are not the reference's. */
+/**
+ * The bench. Stops before the first figure of a case whose tokens are not the reference's.
+ *
+ * @param others prepares who else samples a case's logits
+ * @param paces who turned out to be slow, for runs that belong together
+ */
 export async function bench(
   { device, adapter, errors }: BenchDevice,
   options: BenchOptions,
   progress: Progress,
+  others?: (logits: Logits, modes: readonly ModeName[]) => Promise<Others>,
+  paces: Paces = new Map(),
 ): Promise<BenchOutcome> {
   const clock = new Clock(device);
   const limit = new ReadLimit(device);
@@ -117,7 +143,13 @@ export async function bench(
           mismatches.push(...ours.mismatches.map((line) => `${name.slice(name.indexOf(" ") + 1)}: ${line}`));
           if (mismatches.length > 0) return { adapter, cases, mismatches };
           progress(`${name}: tokens equal on GPU and CPU in ${options.modes.length} modes × ${batch} rows`);
-          cases.push(await runCase(logits, ours.contenders, { clock, limit, options, progress, name }));
+          const more = await others?.(logits, options.modes);
+          try {
+            const contenders = byMode([...ours.contenders, ...(more?.contenders ?? [])]);
+            cases.push(await runCase(logits, contenders, { clock, limit, options, progress, name, paces }));
+          } finally {
+            more?.release();
+          }
           if (errors.length > 0) throw new Error(`bench: the GPU refused something: ${errors.join("\n")}`);
         } finally {
           ours.release();
@@ -129,6 +161,11 @@ export async function bench(
   clock.destroy();
   limit.destroy();
   return { adapter, cases, mismatches };
+}
+
+/** Everyone in one mode, then in the next: who is compared is measured side by side. */
+function byMode(contenders: readonly Contender[]): Contender[] {
+  return MODE_NAMES.flatMap((name) => contenders.filter(({ mode }) => mode === name));
 }
 
 function upload(device: GPUDevice, data: Float32Array<ArrayBuffer>, cold: boolean): GPUBuffer[] {
@@ -164,7 +201,8 @@ async function prepareOurs(
         who: "webgpu-token-sampler",
         mode,
         record: (encoder, index) => gpu.encode(encoder, { logits: view(buffers, index, batch), tokens }, params),
-        tokens: () => gpu.sample(view(buffers, 0, batch), params),
+        tokens: (calls) =>
+          Promise.all(Array.from({ length: calls }, () => gpu.sample(view(buffers, 0, batch), params))),
         checkedRows: batch,
       },
       { who: "webgpu-token-sampler, CPU engine", mode, row: (index) => cpu.sample(row(index), params) },
@@ -209,6 +247,58 @@ interface Run {
   readonly options: BenchOptions;
   readonly progress: Progress;
   readonly name: string;
+  readonly paces: Paces;
+}
+
+/** A call that took seconds. */
+interface SlowCall {
+  readonly input: InputName;
+  readonly batch: number;
+  readonly time: number;
+}
+
+/** Slow calls, by who makes them, mode and vocabulary. */
+export type Paces = Map<string, SlowCall>;
+
+/** How often someone is called. */
+type Pace = "full" | "slow" | "stopped";
+
+const seconds = (milliseconds: number): string => `${(milliseconds / 1000).toPrecision(2)} s`;
+
+/** A first call, and what follows from the time it took; not even that where fewer or other rows were slow enough. */
+async function warmUp(
+  { who, mode, tokens, row }: Contender,
+  { input, vocab, batch }: Logits,
+  paces: Paces,
+  notes: string[],
+  times: Samples,
+): Promise<Pace> {
+  await row?.(0);
+  if (tokens === undefined) return "full";
+  const key = `${who}, ${mode}, ${vocab}`;
+  const known = paces.get(key);
+  if (known !== undefined && (known.input !== input || (known.time * batch) / known.batch > TOO_SLOW_MS)) {
+    const rows = `${known.batch} ${known.input} row${known.batch === 1 ? "" : "s"}`;
+    notes.push(`left out: ${rows} took ${seconds(known.time)}`);
+    return "stopped";
+  }
+  try {
+    const first = await stopwatch(() => tokens(1));
+    // The first call compiles.
+    const time = first < SLOW_MS ? await stopwatch(() => tokens(1)) : first;
+    if (time < SLOW_MS) return "full";
+    if (time > ONCE_MS) paces.set(key, { input, batch, time });
+    if (time > TOO_SLOW_MS) {
+      notes.push("called once");
+      times.tokens.push(time);
+      return "stopped";
+    }
+    notes.push("called once in each of two rounds");
+    return "slow";
+  } catch (error) {
+    notes.push(`failed: ${error instanceof Error ? error.message : String(error)}`);
+    return "stopped";
+  }
 }
 
 type Samples = {
@@ -222,11 +312,12 @@ async function runCase(logits: Logits, contenders: readonly Contender[], run: Ru
   const limit = { gpu: [] as number[], wall: [] as number[] };
   const counts = new Map<Contender, number>();
   const samples = new Map<Contender, Samples>();
+  const paces = new Map<Contender, Pace>();
+  const notes = new Map<Contender, string[]>();
   for (const contender of contenders) {
     if (contender.record) counts.set(contender, await clock.calibrate(contender.record, options.targetMs));
-    await contender.tokens?.();
-    await contender.row?.(0);
-    samples.set(contender, {
+    notes.set(contender, [...(contender.notes ?? [])]);
+    const times: Samples = {
       gpu: [],
       wall: [],
       overLimit: [],
@@ -234,7 +325,9 @@ async function runCase(logits: Logits, contenders: readonly Contender[], run: Ru
       inFlight: [],
       cpu: [],
       recordMicroseconds: [],
-    });
+    };
+    samples.set(contender, times);
+    paces.set(contender, await warmUp(contender, logits, run.paces, notes.get(contender)!, times));
   }
   for (let round = 0; round < options.rounds; round++) {
     progress(`${name}: round ${round + 1} of ${options.rounds}`);
@@ -255,12 +348,9 @@ async function runCase(logits: Logits, contenders: readonly Contender[], run: Ru
           times.overLimit.push(call.wall / read.wall);
         }
       }
-      if (contender.tokens) {
-        times.tokens.push(await stopwatch(contender.tokens));
-        if (logits.batch <= IN_FLIGHT_BATCH) {
-          const all = (): Promise<unknown> => Promise.all(Array.from({ length: IN_FLIGHT }, contender.tokens!));
-          times.inFlight.push((await stopwatch(all)) / IN_FLIGHT);
-        }
+      const pace = paces.get(contender)!;
+      if (contender.tokens && (pace === "full" || (pace === "slow" && round < 2))) {
+        await timeTokens(contender.tokens, pace, logits.batch, options.targetMs, times);
       }
       for (let at = 0; contender.row && at < ROWS_PER_ROUND; at++) {
         const index = (round * ROWS_PER_ROUND + at) % logits.batch;
@@ -268,17 +358,15 @@ async function runCase(logits: Logits, contenders: readonly Contender[], run: Ru
       }
     }
   }
-  const figures = contenders.map(({ who, mode, checkedRows, notes }, index): Figure => {
-    const summaries = Object.entries(samples.get(contenders[index]!)!).map(([key, times]) => [
-      key,
-      summarizeSome(times),
-    ]);
+  const figures = contenders.map((contender): Figure => {
+    const { who, mode, checkedRows } = contender;
+    const summaries = Object.entries(samples.get(contender)!).map(([key, times]) => [key, summarizeSome(times)]);
     return {
       who,
       mode,
       ...(Object.fromEntries(summaries.filter(([, summary]) => summary !== undefined)) as Partial<Figure>),
       ...(checkedRows !== undefined && { checkedRows }),
-      ...(notes !== undefined && { notes }),
+      ...(notes.get(contender)!.length > 0 && { notes: notes.get(contender)! }),
     };
   });
   const gpu = summarizeSome(limit.gpu);
@@ -290,6 +378,24 @@ async function runCase(logits: Logits, contenders: readonly Contender[], run: Ru
     limit: { kernel, wall: summarizeSome(limit.wall)!, ...(gpu && { gpu }) },
     figures,
   };
+}
+
+/** Times calls one by one, and several in flight where batches are small. */
+async function timeTokens(
+  tokens: (calls: number) => Promise<unknown>,
+  pace: Pace,
+  batch: number,
+  targetMs: number,
+  times: Samples,
+): Promise<void> {
+  let spent = 0;
+  for (let call = 0; call < CALLS_PER_ROUND && (call === 0 || spent < targetMs); call++) {
+    const time = await stopwatch(() => tokens(1));
+    times.tokens.push(time);
+    spent += time;
+  }
+  if (batch > IN_FLIGHT_BATCH || pace !== "full" || times.tokens.at(-1)! > IN_FLIGHT_MS) return;
+  times.inFlight.push((await stopwatch(() => tokens(IN_FLIGHT))) / IN_FLIGHT);
 }
 
 async function stopwatch(work: () => unknown): Promise<number> {

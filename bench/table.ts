@@ -100,8 +100,10 @@ export function markdown(result: BenchResult): string {
       ...caseTable(one),
       "",
     );
-    const notes = new Set(one.figures.flatMap(({ who, notes }) => (notes ?? []).map((note) => `- ${who}: ${note}`)));
-    if (notes.size > 0) lines.push(...notes, "");
+    const notes = one.figures.flatMap(({ who, mode, notes }) =>
+      (notes ?? []).map((note) => `- ${who}, ${MODE_LABELS[mode]}: ${note}`),
+    );
+    if (notes.length > 0) lines.push(...notes, "");
   }
   return lines.join("\n");
 }

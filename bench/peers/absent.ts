@@ -1,0 +1,2 @@
+/** Stands for what transformers.js uses outside browsers only. */
+export default {};

@@ -1,0 +1,121 @@
+/** What the page of the peers' bench runs; `scripts/bench-peers.mjs` opens it and calls `benchPeers`. */
+import { createSampler } from "../../src/index.ts";
+import type { BenchOptions, BenchOutcome, Case, ModeName, PeerReport, Progress } from "../cases.ts";
+import { MODES } from "../cases.ts";
+import { bench, type Contender, type Logits, type Others, type Paces, requestBenchDevice } from "../run.ts";
+import { copyPeer, Readback } from "./copy.ts";
+import { JavaScriptSampler } from "./javascript.ts";
+import { jaxPeer } from "./jax.ts";
+import { onnxPeer } from "./onnx.ts";
+import type { LoadedPeer, Peer } from "./peer.ts";
+import { tensorflowPeer } from "./tensorflow.ts";
+import { transformersPeer } from "./transformers.ts";
+import { verdictNote, verdicts } from "./verdict.ts";
+
+const SEED = 7n;
+
+/** @param parts what to run, one after the other; a peer that was slow in one part is spared in the next */
+async function benchPeers(parts: readonly BenchOptions[], names: readonly string[]): Promise<BenchOutcome> {
+  const progress: Progress = (line) => console.log(line);
+  const found = await requestBenchDevice(
+    navigator.gpu,
+    parts.flatMap(({ shapes }) => shapes),
+  );
+  const openers: Readonly<Record<string, () => Peer | Promise<Peer>>> = {
+    copy: () => copyPeer(found.device),
+    transformers: () => transformersPeer(found.device, new URL("ort-transformers/", location.href).href),
+    tensorflow: tensorflowPeer,
+    onnx: () => onnxPeer(new URL("ort/", location.href).href),
+    jax: jaxPeer,
+  };
+  const peers: Peer[] = [];
+  const reports: PeerReport[] = [];
+  for (const name of names) {
+    try {
+      const peer = await openers[name]!();
+      const report = { name: peer.name, version: peer.version, how: peer.how, verdicts: await verdicts(peer) };
+      peers.push(peer);
+      reports.push(report);
+      for (const verdict of report.verdicts) progress(`${peer.name}, ${verdict.mode}: ${verdictNote(verdict)}`);
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      progress(`${name} does not run here: ${reason}`);
+      reports.push({ name, version: "", how: `does not run here: ${reason}`, verdicts: [] });
+    }
+  }
+  const prepare = (logits: Logits, modes: readonly ModeName[]): Promise<Others> => others(peers, logits, modes);
+  const paces: Paces = new Map();
+  const cases: Case[] = [];
+  const mismatches: string[] = [];
+  for (const options of parts) {
+    const outcome = await bench(found, options, progress, prepare, paces);
+    cases.push(...outcome.cases);
+    mismatches.push(...outcome.mismatches);
+    if (mismatches.length > 0) break;
+  }
+  return { adapter: found.adapter, cases, mismatches, peers: reports };
+}
+
+/** The peers, our own call with its readback written out, and hand-written JavaScript on rows in CPU memory. */
+async function others(peers: readonly Peer[], logits: Logits, modes: readonly ModeName[]): Promise<Others> {
+  const contenders: Contender[] = [];
+  const releases: (() => void)[] = [];
+  const encoded = await encodeAndRead(logits, modes);
+  contenders.push(...encoded.contenders, ...javaScriptRows(logits, modes));
+  releases.push(() => encoded.release());
+  for (const peer of peers) {
+    const loaded: LoadedPeer = await peer.load(logits);
+    releases.push(() => loaded.release());
+    for (const mode of modes) {
+      const tokens = loaded.modes[mode];
+      if (tokens !== undefined) contenders.push({ who: peer.name, mode, tokens });
+    }
+  }
+  return { contenders, release: () => releases.forEach((release) => release()) };
+}
+
+/** `encode` and a readback of the tokens: several calls go into one submit and come back together. */
+async function encodeAndRead({ vocab, batch, device, buffers }: Logits, modes: readonly ModeName[]): Promise<Others> {
+  const sampler = await createSampler({ vocabSize: vocab, maxBatch: batch, device });
+  const readback = new Readback(device);
+  const most = 16;
+  const tokens = device.createBuffer({
+    label: "bench.tokens",
+    size: 4 * batch * most,
+    usage: GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC,
+  });
+  const contenders = modes.map((mode): Contender => {
+    const params = { ...MODES[mode], seed: SEED };
+    return {
+      who: "webgpu-token-sampler, encode",
+      mode,
+      tokens: (calls) => {
+        const encoder = device.createCommandEncoder({ label: "bench.encode" });
+        for (let call = 0; call < calls; call++) {
+          const target = { logits: { buffer: buffers[0]!, rows: batch }, tokens, tokensOffset: call * batch };
+          sampler.encode(encoder, target, params);
+        }
+        return readback.submit(encoder, tokens, 4 * batch * calls, (mapped) => new Uint32Array(mapped.slice(0)));
+      },
+    };
+  });
+  return {
+    contenders,
+    release: () => {
+      sampler.destroy();
+      readback.destroy();
+      tokens.destroy();
+    },
+  };
+}
+
+function javaScriptRows({ vocab, data }: Logits, modes: readonly ModeName[]): Contender[] {
+  const sampler = new JavaScriptSampler(vocab);
+  return modes.map((mode) => ({
+    who: "JavaScript",
+    mode,
+    row: (index) => sampler.sample(data.subarray(index * vocab, (index + 1) * vocab), MODES[mode], Math.random()),
+  }));
+}
+
+Object.assign(globalThis, { benchPeers });

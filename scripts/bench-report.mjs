@@ -1,0 +1,65 @@
+/**
+ * Makes the report out of results: bench/results/report.html and report.md, the README's chart (bench/results/chart.svg) and
+ * the README's section between its markers. Takes the JSON files given, else all of bench/results.
+ *
+ *   npm run bench:report [-- FILE…]
+ */
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { load } from "./bench-page.mjs";
+
+const FOLDER = "bench/results";
+const ORDER = ["peers", "limit", "growth"];
+
+const { reportPage } = await load("./bench/report/page.ts");
+const { readmeSection, replaceSection, reportMarkdown } = await load("./bench/report/markdown.ts");
+const { kindOf } = await load("./bench/report/figures.ts");
+
+const given = process.argv.slice(2);
+if (given.includes("--help")) {
+  console.log(
+    `Usage: npm run bench:report [-- FILE…]\n\nReads results (all JSON files of ${FOLDER}) and writes the report there.`,
+  );
+} else {
+  const files = given.length > 0 ? given : jsonFiles();
+  if (files.length === 0) {
+    console.error(`There is no result in ${FOLDER}. Make one: npm run bench:peers`);
+    process.exitCode = 1;
+  } else {
+    report(files);
+  }
+}
+
+function jsonFiles() {
+  if (!existsSync(FOLDER)) return [];
+  return readdirSync(FOLDER)
+    .filter((name) => name.endsWith(".json"))
+    .sort()
+    .map((name) => join(FOLDER, name));
+}
+
+function report(files) {
+  const results = files.map((file) => {
+    const result = JSON.parse(readFileSync(file, "utf8"));
+    if (result.version !== 1) throw new Error(`${file}: expected a result of version 1, got ${result.version}`);
+    console.log(`${file}: ${kindOf(result)}, ${result.date}`);
+    return result;
+  });
+  results.sort((a, b) => ORDER.indexOf(kindOf(a)) - ORDER.indexOf(kindOf(b)));
+  mkdirSync(FOLDER, { recursive: true });
+  write(join(FOLDER, "report.html"), reportPage(results));
+  write(join(FOLDER, "report.md"), reportMarkdown(results));
+  const peers = results.find((result) => kindOf(result) === "peers");
+  if (peers === undefined) {
+    console.log("No run beside peers: the README stays as it is.");
+    return;
+  }
+  const { markdown, svg } = readmeSection(peers, `${FOLDER}/chart.svg`);
+  write(join(FOLDER, "chart.svg"), svg);
+  write("README.md", replaceSection(readFileSync("README.md", "utf8"), markdown));
+}
+
+function write(file, text) {
+  writeFileSync(file, text);
+  console.log(`Written: ${file}`);
+}
