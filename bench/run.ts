@@ -46,9 +46,9 @@ export interface Contender {
 }
 
 const SEED = 7n;
-/** Calls in flight at once; only for small batches, where waiting is most of the time. */
+/** Calls in flight at once; only for single rows, where waiting is most of the time. */
 const IN_FLIGHT = 8;
-const IN_FLIGHT_BATCH = 8;
+const IN_FLIGHT_BATCH = 1;
 /** Rows a CPU contender samples per round. */
 const ROWS_PER_ROUND = 4;
 /** A cold run reads from so many bytes in turn: more than any cache. */
@@ -380,7 +380,7 @@ async function runCase(logits: Logits, contenders: readonly Contender[], run: Ru
   };
 }
 
-/** Times calls one by one, and several in flight where batches are small. */
+/** Times calls one by one, and several in flight where there is a single row. */
 async function timeTokens(
   tokens: (calls: number) => Promise<unknown>,
   pace: Pace,

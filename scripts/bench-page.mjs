@@ -67,10 +67,12 @@ export async function openPage({ html, ready, hardware, alias = [], folders = {}
  */
 export async function finish({ command, given, runtime, options, outcome, json }) {
   const { markdown } = await load("./bench/table.ts");
+  // Where the result goes says nothing about it.
+  const shown = given.filter((arg, at) => !arg.startsWith("--json") && given[at - 1] !== "--json");
   const result = {
     version: 1,
     date: new Date().toISOString(),
-    command: [command, ...(given.length > 0 ? ["--", ...given] : [])].join(" "),
+    command: [command, ...(shown.length > 0 ? ["--", ...shown] : [])].join(" "),
     package: JSON.parse(readFileSync("package.json", "utf8")).version,
     machine: { cpu: cpus()[0]?.model.trim() ?? "unknown", cores: cpus().length, system: systemName() },
     runtime,

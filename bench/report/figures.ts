@@ -105,14 +105,20 @@ export function sideBySide(one: Case): Table {
   const modes = [...new Set(one.figures.map(({ mode }) => mode))];
   return {
     head: ["who", ...modes.map((mode) => MODE_LABELS[mode])],
-    rows: who.map((name) => [name].concat(modes.map((mode) => told(figureOf(one, name, mode), one.batch)))),
+    rows: who.map((name) => [name].concat(modes.map((mode) => spread(endToEnd(figureOf(one, name, mode), one.batch))))),
   };
 }
 
-/** A time with what is to be said of it. */
-function told(figure: Figure | undefined, batch: number): string {
-  const time = spread(endToEnd(figure, batch));
-  return figure?.notes === undefined ? time : `${time} ${figure.notes.join("; ")}`;
+/** What is to be said of the figures of one case, what is said of several modes once. */
+export function notesOf(one: Case): string[] {
+  const modes = new Map<string, string[]>();
+  for (const { who, mode, notes } of one.figures) {
+    for (const note of notes ?? []) {
+      const key = `${who}: ${note}`;
+      modes.set(key, [...(modes.get(key) ?? []), MODE_LABELS[mode]]);
+    }
+  }
+  return [...modes].map(([note, names]) => `${note} (${names.join("; ")})`);
 }
 
 /** The CPU engine beside hand-written JavaScript, milliseconds a row. */

@@ -4,7 +4,7 @@ import { verdictNote } from "../peers/verdict.ts";
 import { describe } from "../table.ts";
 import { batchChart } from "./charts.ts";
 import { lineChart } from "./chart.ts";
-import { caseName, caseOf, cpuRows, growthTable, kindOf, overview, sideBySide } from "./figures.ts";
+import { caseName, caseOf, cpuRows, growthTable, kindOf, notesOf, overview, sideBySide } from "./figures.ts";
 import { escapeCell, markdownTable } from "./text.ts";
 
 export const BEGIN = "<!-- bench: begin (written by npm run bench:report) -->";
@@ -38,6 +38,8 @@ export function reportMarkdown(results: readonly BenchResult[]): string {
     for (const one of result.cases) {
       const { head, rows } = sideBySide(one);
       lines.push(`### Everyone, ms to tokens: ${caseName(one)}`, "", ...markdownTable(head, rows, 1), "");
+      const notes = notesOf(one).map((note) => `- ${escapeCell(note)}`);
+      if (notes.length > 0) lines.push(...notes, "");
     }
     lines.push("### Masked and tied rows", "");
     for (const { name, version, how, verdicts } of result.peers ?? []) {

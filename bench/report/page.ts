@@ -4,7 +4,7 @@ import { verdictNote } from "../peers/verdict.ts";
 import { describe } from "../table.ts";
 import { chartStyle, lineChart } from "./chart.ts";
 import { batchChart, growthChart } from "./charts.ts";
-import { caseName, cpuRows, growthTable, kindOf, overview, sideBySide, type Table } from "./figures.ts";
+import { caseName, cpuRows, growthTable, kindOf, notesOf, overview, sideBySide, type Table } from "./figures.ts";
 import { escapeXml, htmlTable } from "./text.ts";
 
 const STYLE = `
@@ -102,7 +102,12 @@ flight, as a single one is mostly waiting. Everyone is called in turn, every oth
     ),
     ...result.cases.map((one) => table(caseName(one), overview(one), 1)),
     "<h3>Everyone, milliseconds from logits on the GPU to tokens in JavaScript</h3>",
-    ...result.cases.map((one) => table(caseName(one), sideBySide(one), 1)),
+    ...result.cases.flatMap((one) => [
+      table(caseName(one), sideBySide(one), 1),
+      `<ul class="note">${notesOf(one)
+        .map((note) => `<li>${escapeXml(note)}</li>`)
+        .join("")}</ul>`,
+    ]),
     "<h3>Who was asked, and what becomes of masked and tied rows</h3>",
     `<p class="note">Measured before the timing: the tokens of rows with masked (-inf) logits, of rows with few different logits and of a
 row in which everything is masked, beside what the filter keeps. Among equals the lower id comes first; another of the equals is
