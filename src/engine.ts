@@ -1,3 +1,4 @@
+import type { HistoryTokens } from "./history.ts";
 import type { RowPlan } from "./params.ts";
 import type { RowStatus } from "./reference/draw.ts";
 import type { RowCandidates } from "./reference/list.ts";
@@ -33,9 +34,20 @@ export interface TokensView {
   readonly words: 1 | 2;
 }
 
+/** What both engines do with the rows' tokens; see `TokenHistory`. */
+export interface EngineHistory {
+  set(row: number, prompt: Uint32Array, output: Uint32Array): void;
+  append(row: number, tokens: Uint32Array): void;
+  reset(rows: readonly number[], encoder?: GPUCommandEncoder): void;
+  /** Pairs of (from, to): every row is read before any is written. */
+  copy(pairs: readonly (readonly [from: number, to: number])[], encoder?: GPUCommandEncoder): void;
+  read(row: number): Promise<HistoryTokens>;
+}
+
 /** What both engines do. Everything they are given has been checked. */
 export interface Engine {
   readonly kind: "webgpu" | "cpu";
+  readonly history: EngineHistory;
   sample(logits: LogitsView, plans: readonly RowPlan[]): Promise<SampleResult>;
   candidates(logits: LogitsView, plans: readonly RowPlan[]): Promise<RowCandidates[]>;
   encode(encoder: GPUCommandEncoder, logits: LogitsView, tokens: TokensView, plans: readonly RowPlan[]): void;

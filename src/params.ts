@@ -4,13 +4,15 @@
  * Everything that a user says with a fraction becomes an integer here, once, on the host, with the rule beside the
  * code. The engines never see a probability.
  */
+import { fail, numberOf, show } from "./check.ts";
+import { planProcess, PROCESSING_NAMES, type ProcessingParams, type ProcessPlan } from "./processing.ts";
 import { distanceOfWeight, distanceScale, GREEDY_TEMPERATURE, MAX_DISTANCE, WEIGHT_ONE } from "./reference/numeric.ts";
 
 /** The order in which the stages run; see `docs/rules.md`. */
 export type SamplingOrder = "transformers" | "vllm" | "llama.cpp";
 
 /** What a row is sampled with. Every field may be left out. */
-export interface SamplingParams {
+export interface SamplingParams extends ProcessingParams {
   /**
    * Divides the logits: below 1 sharper, above 1 flatter. Finite, at least 0. Below 1e-5 the row is greedy: the most
    * probable token, the lowest id among equals, no random number. Default 1.
@@ -67,6 +69,16 @@ export interface RowPlan {
   readonly seed: bigint | undefined;
   /** `undefined`: where the row's counter stands. */
   readonly position: bigint | undefined;
+  /** What happens to the logits before they are ordered; `undefined`: nothing. */
+  readonly process: ProcessPlan | undefined;
+}
+
+/** What a sampler can do for a row's parameters. */
+export interface Abilities {
+  /** Tokens that a row's history holds; 0: there is none. */
+  readonly maxHistory: number;
+  /** Whether it can read a GPU buffer. */
+  readonly gpu: boolean;
 }
 
 /** `RowPlan.topK` when top-k is off. */
@@ -82,6 +94,7 @@ const NAMES: ReadonlySet<string> = new Set<keyof SamplingParams>([
   "seed",
   "position",
   "order",
+  ...PROCESSING_NAMES,
 ]);
 const ORDERS: readonly string[] = ["transformers", "vllm", "llama.cpp"] satisfies SamplingOrder[];
 
@@ -90,9 +103,15 @@ const ORDERS: readonly string[] = ["transformers", "vllm", "llama.cpp"] satisfie
  *
  * @param vocabSize tokens in a row; a top-k of as many is off
  * @param at how messages name this object, `"params"` or `"params[3]"`
+ * @param row the row's place in the call, and how many there are, for masks that hold all rows
  * @throws TypeError for a wrong type or an unknown name, RangeError for a value that is not allowed
  */
-export function planRow(params: SamplingParams, vocabSize: number, at = "params"): RowPlan {
+export function planRow(
+  params: SamplingParams,
+  vocabSize: number,
+  at = "params",
+  row?: { readonly index: number; readonly of: number },
+): RowPlan {
   if (typeof params !== "object" || params === null) {
     throw new TypeError(`${at}: expected an object of sampling parameters, got ${show(params)}`);
   }
@@ -133,28 +152,62 @@ export function planRow(params: SamplingParams, vocabSize: number, at = "params"
     drawScale,
     seed,
     position,
+    process: planProcess(params, vocabSize, at, row),
   };
 }
 
 /**
  * Checks the parameters of a call: one object for all rows, or an array with one per row.
  *
- * @throws as {@link planRow}; RangeError for an array whose length is not the number of rows
+ * @throws as {@link planRow}; RangeError for an array whose length is not the number of rows, and for a parameter that
+ * the sampler was not made for
  */
 export function planRows(
   params: SamplingParams | readonly SamplingParams[] | undefined,
   rows: number,
   vocabSize: number,
+  abilities: Abilities = { maxHistory: 0, gpu: false },
 ): RowPlan[] {
   if (!Array.isArray(params)) {
-    return new Array<RowPlan>(rows).fill(planRow((params as SamplingParams | undefined) ?? {}, vocabSize));
+    const all = (params as SamplingParams | undefined) ?? {};
+    const first = able(planRow(all, vocabSize, "params", { index: 0, of: rows }), "params", abilities);
+    const plans = new Array<RowPlan>(rows).fill(first);
+    // Only masks differ from row to row.
+    if (first.process?.allowed !== undefined || first.process?.banned !== undefined) {
+      for (let index = 1; index < rows; index++) {
+        plans[index] = { ...first, process: planProcess(all, vocabSize, "params", { index, of: rows }) };
+      }
+    }
+    return plans;
   }
   if (params.length !== rows) {
     throw new RangeError(
       `params: expected one object for all rows or an array of ${rows}, got an array of ${params.length}`,
     );
   }
-  return params.map((row: SamplingParams, index) => planRow(row, vocabSize, `params[${index}]`));
+  return params.map((row: SamplingParams, index) => {
+    const at = `params[${index}]`;
+    return able(planRow(row, vocabSize, at), at, abilities);
+  });
+}
+
+/** A plan that the sampler can follow, or an error that says why not. */
+function able(plan: RowPlan, at: string, { maxHistory, gpu }: Abilities): RowPlan {
+  const { process } = plan;
+  if (process?.history !== undefined && maxHistory === 0) {
+    throw new RangeError(
+      `${at}.${process.history}: needs the token history; make the sampler with maxHistory, the tokens that a row's history holds`,
+    );
+  }
+  for (const [name, mask] of [
+    ["allowedTokens", process?.allowed],
+    ["bannedTokens", process?.banned],
+  ] as const) {
+    if (!gpu && mask !== undefined && !(mask.source instanceof Uint32Array)) {
+      throw new TypeError(`${at}.${name}: a GPUBuffer needs the "webgpu" engine; this sampler runs on "cpu"`);
+    }
+  }
+  return plan;
 }
 
 /** A 64-bit unsigned integer given as `bigint` or as a safe `number`. */
@@ -167,22 +220,4 @@ function wideInteger(value: bigint | number | undefined, at: string): bigint | u
     fail(at, value, "an integer from 0 to 2^53 - 1 (a bigint for more)");
   if (value < 0 || value > 0xffff_ffff_ffff_ffffn) fail(at, value, "an integer from 0 to 2^64 - 1");
   return BigInt(value);
-}
-
-function numberOf(value: number | undefined, fallback: number, at: string): number {
-  if (value === undefined) return fallback;
-  if (typeof value !== "number") throw new TypeError(`${at}: expected a number, got ${show(value)}`);
-  return value;
-}
-
-function fail(at: string, value: unknown, allowed: string): never {
-  throw new RangeError(`${at}: expected ${allowed}, got ${show(value)}`);
-}
-
-/** A value as it reads in an error message. */
-export function show(value: unknown): string {
-  if (typeof value === "string") return JSON.stringify(value);
-  if (typeof value === "bigint") return `${value}n`;
-  if (typeof value === "object" && value !== null) return Object.prototype.toString.call(value).slice(8, -1);
-  return String(value);
 }

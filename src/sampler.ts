@@ -1,5 +1,8 @@
 import { type Engine, isGPUBuffer, type LogitsView, type SampleResult, type TokensView } from "./engine.ts";
-import { planRows, type SamplingParams, show } from "./params.ts";
+import { show } from "./check.ts";
+import { TokenHistory } from "./history.ts";
+import { type Abilities, planRows, type SamplingParams } from "./params.ts";
+import { MAX_HISTORY } from "./processing.ts";
 import { bytesPerLogit, type LogitsType } from "./reference/convert.ts";
 import { CpuEngine } from "./reference/engine.ts";
 import { MAX_VOCAB_SIZE } from "./reference/numeric.ts";
@@ -27,6 +30,11 @@ export interface SamplerOptions {
   readonly engine?: "auto" | "webgpu" | "cpu";
   /** Type of the logits. 16-bit logits are given as `Uint16Array` of their bits. Default `"float32"`. */
   readonly logitsType?: LogitsType;
+  /**
+   * Tokens that the history of a row holds, prompt and output together, up to 2^20 - 1: room for the parameters that look
+   * back, such as penalties. See `sampler.history`. Default 0: no history is kept, and nothing is spent on it.
+   */
+  readonly maxHistory?: number;
   /** Overrides how the kernels are cut to the adapter. Never changes a result. */
   readonly tuning?: Partial<Tuning>;
 }
@@ -73,11 +81,12 @@ export async function createSampler(options: SamplerOptions): Promise<Sampler> {
   if (typeof options !== "object" || options === null) {
     throw new TypeError(`options: expected an object, got ${show(options)}`);
   }
-  known("options", options, ["vocabSize", "maxBatch", "device", "engine", "logitsType", "tuning", CHUNK]);
+  known("options", options, ["vocabSize", "maxBatch", "device", "engine", "logitsType", "maxHistory", "tuning", CHUNK]);
   const vocabSize = integer("vocabSize", options.vocabSize, 1, MAX_VOCAB_SIZE);
   const maxBatch = integer("maxBatch", options.maxBatch ?? 1, 1, 2 ** 24);
   const wanted = oneOf("engine", options.engine ?? "auto", ["auto", "webgpu", "cpu"]);
   const logitsType = oneOf("logitsType", options.logitsType ?? "float32", ["float32", "float16", "bfloat16"]);
+  const maxHistory = integer("maxHistory", options.maxHistory ?? 0, 0, MAX_HISTORY);
   if (
     options.device !== undefined &&
     typeof (options.device as { createBuffer?: unknown } | null)?.createBuffer !== "function"
@@ -87,7 +96,13 @@ export async function createSampler(options: SamplerOptions): Promise<Sampler> {
   const [low, high] = crypto.getRandomValues(new Uint32Array(2));
   const seedOf = rowSeeds((BigInt(high!) << 32n) | BigInt(low!));
   const onCpu = (): Sampler =>
-    new Sampler(new CpuEngine(vocabSize, maxBatch, logitsType, seedOf), vocabSize, maxBatch, logitsType);
+    new Sampler(
+      new CpuEngine(vocabSize, maxBatch, logitsType, seedOf, maxHistory),
+      vocabSize,
+      maxBatch,
+      logitsType,
+      maxHistory,
+    );
 
   const device = wanted === "cpu" ? undefined : (options.device ?? (await requestDevice()));
   if (device === undefined) {
@@ -108,11 +123,12 @@ export async function createSampler(options: SamplerOptions): Promise<Sampler> {
       vocabSize,
       maxBatch,
       logitsType,
+      maxHistory,
       seedOf,
       tuning,
       chunk,
     });
-    return new Sampler(engine, vocabSize, maxBatch, logitsType);
+    return new Sampler(engine, vocabSize, maxBatch, logitsType, maxHistory);
   } catch (error) {
     if (owned) device.destroy();
     if (wanted === "auto" && error instanceof WrongTokensError) {
@@ -135,16 +151,24 @@ export class Sampler {
   readonly maxBatch: number;
   /** As asked for, or the default. */
   readonly logitsType: LogitsType;
+  /** Tokens that the history of a row holds; 0: there is none. */
+  readonly maxHistory: number;
+  /** The rows' tokens so far, for the parameters that look back. */
+  readonly history: TokenHistory;
   readonly #engine: Engine;
+  readonly #abilities: Abilities;
   #destroyed = false;
 
   /** @internal */
-  constructor(engine: Engine, vocabSize: number, maxBatch: number, logitsType: LogitsType) {
+  constructor(engine: Engine, vocabSize: number, maxBatch: number, logitsType: LogitsType, maxHistory: number) {
     this.#engine = engine;
     this.engine = engine.kind;
     this.vocabSize = vocabSize;
     this.maxBatch = maxBatch;
     this.logitsType = logitsType;
+    this.maxHistory = maxHistory;
+    this.#abilities = { maxHistory, gpu: engine.kind === "webgpu" };
+    this.history = new TokenHistory(engine.history, vocabSize, maxBatch, maxHistory, () => this.#alive());
   }
 
   /**
@@ -158,7 +182,7 @@ export class Sampler {
    */
   async sample(logits: Logits, params: BatchParams = {}): Promise<SampleResult> {
     const view = this.#view(logits, params);
-    return this.#engine.sample(view, planRows(params, view.rows, this.vocabSize));
+    return this.#engine.sample(view, planRows(params, view.rows, this.vocabSize, this.#abilities));
   }
 
   /**
@@ -170,7 +194,7 @@ export class Sampler {
    */
   async candidates(logits: Logits, params: BatchParams = {}): Promise<RowCandidates[]> {
     const view = this.#view(logits, params);
-    return this.#engine.candidates(view, planRows(params, view.rows, this.vocabSize));
+    return this.#engine.candidates(view, planRows(params, view.rows, this.vocabSize, this.#abilities));
   }
 
   /**
@@ -192,7 +216,7 @@ export class Sampler {
     }
     known("target", target, ["logits", "tokens", "tokensType", "tokensOffset"]);
     const view = this.#view(target.logits, params);
-    const plans = planRows(params, view.rows, this.vocabSize);
+    const plans = planRows(params, view.rows, this.vocabSize, this.#abilities);
     if (!isGPUBuffer(view.source)) {
       throw new TypeError(`logits: encode reads a GPUBuffer, got ${show(view.source)}; sample() takes arrays`);
     }

@@ -2,21 +2,27 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { ResourceType, WgslReflect } from "wgsl_reflect/wgsl_reflect.module.js";
-import { BIND_GROUPS, type KernelName, KERNELS } from "../src/webgpu/kernels.ts";
+import { BIND_GROUPS, KERNELS, PROCESSING_KERNELS } from "../src/webgpu/kernels.ts";
 import { TOP_K_REACH } from "../src/webgpu/pack.ts";
 import { type ShaderFlags, shaderSource } from "../src/webgpu/shader.ts";
 
-const names = Object.keys(KERNELS) as KernelName[];
-const variants: ShaderFlags[] = [false, true].flatMap((SUBGROUPS) => [
-  { HALF: false, BFLOAT: false, SUBGROUPS },
-  { HALF: true, BFLOAT: false, SUBGROUPS },
-  { HALF: true, BFLOAT: true, SUBGROUPS },
-]);
+const kernels = { ...KERNELS, ...PROCESSING_KERNELS };
+const names = Object.keys(kernels) as (keyof typeof kernels)[];
+const variants: ShaderFlags[] = [false, true].flatMap((SUBGROUPS) =>
+  [false, true].flatMap((PROCESSED) => [
+    { HALF: false, BFLOAT: false, SUBGROUPS, PROCESSED },
+    { HALF: true, BFLOAT: false, SUBGROUPS, PROCESSED },
+    { HALF: true, BFLOAT: true, SUBGROUPS, PROCESSED },
+  ]),
+);
+/** Kernels that work on logits before they are processed have no variant for those that are. */
+const variantsOf = (name: keyof typeof kernels): ShaderFlags[] =>
+  variants.filter(({ PROCESSED }) => !PROCESSED || name in KERNELS);
 
 test("every shader is a kernel of the table, and every kernel has a shader, a twin and a test of its own", () => {
   const shaders = readdirSync("shaders").filter((file) => file.endsWith(".wgsl"));
   expect(shaders.sort()).toEqual(names.map((name) => `${name}.wgsl`).sort());
-  const tests = readFileSync("test/gpu/kernels.test.ts", "utf8");
+  const tests = ["kernels", "processing"].map((name) => readFileSync(`test/gpu/${name}.test.ts`, "utf8")).join("\n");
   for (const name of names) {
     expect(readFileSync(`src/reference/${name}.ts`, "utf8"), `twin of ${name}`).toContain(`export function ${name}(`);
     expect(tests, `test of ${name}`).toMatch(new RegExp(`run\\([^)]*"${name}"`));
@@ -24,11 +30,11 @@ test("every shader is a kernel of the table, and every kernel has a shader, a tw
   }
 });
 
-test.each(names.flatMap((name) => variants.map((flags) => [name, flags] as const)))(
+test.each(names.flatMap((name) => variantsOf(name).map((flags) => [name, flags] as const)))(
   "%s %j: the bindings are those of the table",
   (name, flags) => {
-    const { source, groups, entryPoint } = KERNELS[name];
-    const code = shaderSource(source, flags).replace("enable subgroups;", "");
+    const { source, groups, entryPoint, library } = kernels[name];
+    const code = shaderSource(source, flags, library).replace("enable subgroups;", "");
     const reflected = new WgslReflect(code);
     const found = reflected.getBindGroups().flatMap((group, index) =>
       group.filter(Boolean).map((binding) => ({
@@ -44,12 +50,14 @@ test.each(names.flatMap((name) => variants.map((flags) => [name, flags] as const
       })),
     );
     const expected = groups.flatMap((groupName, group) =>
-      BIND_GROUPS[groupName].map(({ name: bindingName, type }, binding) => ({
-        group,
-        binding,
-        name: bindingName,
-        type,
-      })),
+      BIND_GROUPS[flags.PROCESSED && groupName === "inputs" ? "processed" : groupName].map(
+        ({ name: bindingName, type }, binding) => ({
+          group,
+          binding,
+          name: bindingName,
+          type,
+        }),
+      ),
     );
     expect(found).toEqual(expected);
     expect(reflected.entry.compute.map((entry) => entry.name)).toEqual([entryPoint]);
@@ -65,11 +73,11 @@ test("an unknown flag in a shader is an error", () => {
   expect(() => shaderSource("#if TYPO\n#endif", variants[0]!)).toThrow(/unknown flag TYPO/);
 });
 
-test("the library holds no entry point, and only bindings.wgsl and logits.wgsl know of bindings", () => {
+test("the library holds no entry point, and only bindings.wgsl and processing.wgsl declare bindings", () => {
   for (const file of readdirSync("shaders/lib")) {
     const text = readFileSync(`shaders/lib/${file}`, "utf8");
     expect(text, file).not.toContain("@compute");
-    if (file !== "bindings.wgsl") expect(text, file).not.toContain("@binding");
+    if (!["bindings.wgsl", "processing.wgsl"].includes(file)) expect(text, file).not.toContain("@binding");
   }
 });
 

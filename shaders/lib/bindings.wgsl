@@ -1,7 +1,11 @@
 // What max, mass, draw and list have in common, declared once. Group 0 is the caller's, group 1 the sampler's.
 
 @group(0) @binding(0) var<storage, read> logits: array<Quad>;
+#if PROCESSED
+@group(0) @binding(1) var<storage, read> overlay: array<u32>; // see overlay.wgsl
+#else
 @group(0) @binding(1) var<storage, read> logit_words: array<u32>; // the same buffer, for what no whole quad covers
+#endif
 @group(1) @binding(0) var<storage, read> call: Call;
 @group(1) @binding(1) var<storage, read> exp2_table: array<u32, 256>;
 @group(1) @binding(2) var<storage, read_write> delegates: array<u32>; // [rows, groups]

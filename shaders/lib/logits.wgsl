@@ -16,11 +16,18 @@ const MINUS_INFINITY = 0xff800000u;
 struct Row {
   first_quad: u32,
   lead: u32, // tokens of the first quad that lie before the row
+#if PROCESSED
+  marks: u32, // where the row begins in the overlay
+#endif
 }
 
 fn row_of(index: u32) -> Row {
   let first = call.first + index * call.row_stride;
+#if PROCESSED
+  return Row(first >> 2u, first & 3u, index * overlay_stride());
+#else
   return Row(first >> 2u, first & 3u);
+#endif
 }
 
 // The j-th quad of a group.
@@ -38,9 +45,12 @@ fn unpack(quad: Quad) -> vec4<u32> {
   return widen(vec4(quad.x & 0xffffu, quad.x >> 16u, quad.y & 0xffffu, quad.y >> 16u));
 }
 
+#if PROCESSED
+#else
 fn load_word(element: u32) -> u32 {
   return widen(vec4((logit_words[element >> 1u] >> ((element & 1u) * 16u)) & 0xffffu)).x;
 }
+#endif
 #if BFLOAT
 fn widen(half: vec4<u32>) -> vec4<u32> {
   return half << vec4(16u);
@@ -60,9 +70,12 @@ fn unpack(quad: Quad) -> vec4<u32> {
   return quad;
 }
 
+#if PROCESSED
+#else
 fn load_word(element: u32) -> u32 {
   return logit_words[element];
 }
+#endif
 #endif
 
 // Whether every token of a group is one of the row, so that nobody has to look at each quad.
@@ -71,6 +84,32 @@ fn is_whole(row: Row, group: u32) -> bool {
   return id_of(row, quad_of(group, 0u)) < call.vocab && last < call.vocab && call.vocab - last >= 4u;
 }
 
+#if PROCESSED
+// The float32 bits of four consecutive tokens as processed: from the overlay where they are touched, -inf where they are
+// banned, else as the model gave them. What no whole quad covers is touched.
+fn load_quad_of(row: Row, quad: u32, whole: bool) -> vec4<u32> {
+  let at = row.marks + (quad >> 3u) * 2u;
+  let shift = vec4((quad & 7u) * 4u) + vec4(0u, 1u, 2u, 3u);
+  let touched = (vec4(overlay[at]) >> shift) & vec4(1u);
+  let banned = (vec4(overlay[at + 1u]) >> shift) & vec4(1u);
+  var bits = unpack(logits[row.first_quad + quad]);
+  if (any(touched != vec4(0u))) {
+    let place = row.marks + mark_words() * 2u + quad * 4u;
+    let values = vec4(overlay[place], overlay[place + 1u], overlay[place + 2u], overlay[place + 3u]);
+    bits = select(bits, values, touched != vec4(0u));
+  }
+  bits = select(bits, vec4(MINUS_INFINITY), banned != vec4(0u));
+  if (whole) {
+    return bits;
+  }
+  let ids = vec4(id_of(row, quad)) + vec4(0u, 1u, 2u, 3u);
+  return select(vec4(MINUS_INFINITY), bits, ids < vec4(call.vocab));
+}
+
+fn load_quad(row: Row, quad: u32) -> vec4<u32> {
+  return load_quad_of(row, quad, false);
+}
+#else
 // The float32 bits of four consecutive tokens; `whole` if the quad is known to lie in the row.
 fn load_quad_of(row: Row, quad: u32, whole: bool) -> vec4<u32> {
   if (whole) {
@@ -86,3 +125,4 @@ fn load_quad(row: Row, quad: u32) -> vec4<u32> {
   let ids = vec4(id_of(row, quad)) + vec4(0u, 1u, 2u, 3u);
   return select(vec4(MINUS_INFINITY), bits, ids < vec4(call.vocab));
 }
+#endif

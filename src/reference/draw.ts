@@ -23,7 +23,7 @@ export interface RowSample {
 /**
  * Samples one row: the contract from end to end.
  *
- * @param logits one row, `[vocabSize]`
+ * @param logits one row, `[vocabSize]`, processed (see `processed`) if the plan asks for it
  * @param plan see `planRow`
  * @param seed the row's seed, 64 bits
  * @param position which number of the seed's stream to use, 64 bits

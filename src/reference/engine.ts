@@ -1,8 +1,19 @@
-import { type Engine, isGPUBuffer, type LogitsView, type SampleResult, type TokensView } from "../engine.ts";
+import {
+  type Engine,
+  type EngineHistory,
+  isGPUBuffer,
+  type LogitsView,
+  type SampleResult,
+  type TokensView,
+} from "../engine.ts";
+import type { HistoryTokens } from "../history.ts";
 import type { RowPlan } from "../params.ts";
+import { append } from "./append.ts";
 import { type LogitsType, widen } from "./convert.ts";
 import { logprobOf, type RowStatus, sampleRow } from "./draw.ts";
+import { emptyHistory, type RowHistory, tokenAt } from "./history.ts";
 import { list, normalize, type RowCandidates } from "./list.ts";
+import { processed, type ProcessScratch, processScratch } from "./process.ts";
 
 /** The `"cpu"` engine: the reference, row after row. */
 export class CpuEngine implements Engine {
@@ -12,8 +23,17 @@ export class CpuEngine implements Engine {
   readonly #seedOf: (row: number) => bigint;
   readonly #positions: bigint[];
   readonly #widened: Float32Array;
+  #scratch: ProcessScratch | undefined;
+  readonly history: CpuHistory;
 
-  constructor(vocabSize: number, maxBatch: number, type: LogitsType, seedOf: (row: number) => bigint) {
+  constructor(
+    vocabSize: number,
+    maxBatch: number,
+    type: LogitsType,
+    seedOf: (row: number) => bigint,
+    maxHistory: number = 0,
+  ) {
+    this.history = new CpuHistory(maxHistory === 0 ? 0 : maxBatch, maxHistory);
     this.#vocabSize = vocabSize;
     this.#type = type;
     this.#seedOf = seedOf;
@@ -29,7 +49,9 @@ export class CpuEngine implements Engine {
     for (let row = 0; row < logits.rows; row++) {
       const plan = plans[row]!;
       const position = plan.position ?? this.#positions[row]!;
-      const sample = sampleRow(this.#row(logits, row), plan, plan.seed ?? this.#seedOf(row), position);
+      const sample = sampleRow(this.#processed(logits, row, plan), plan, plan.seed ?? this.#seedOf(row), position);
+      const history = this.history.row(row);
+      if (history !== undefined) append(history, [sample.token]);
       this.#positions[row] = BigInt.asUintN(64, position + 1n);
       tokens[row] = sample.token;
       logprobs[row] = logprobOf(sample);
@@ -39,7 +61,7 @@ export class CpuEngine implements Engine {
   }
 
   candidates(logits: LogitsView, plans: readonly RowPlan[]): Promise<RowCandidates[]> {
-    return Promise.resolve(plans.map((plan, row) => normalize(list(this.#row(logits, row), plan))));
+    return Promise.resolve(plans.map((plan, row) => normalize(list(this.#processed(logits, row, plan), plan))));
   }
 
   encode(_encoder: GPUCommandEncoder, _logits: LogitsView, _tokens: TokensView, _plans: readonly RowPlan[]): never {
@@ -47,6 +69,13 @@ export class CpuEngine implements Engine {
   }
 
   destroy(): void {}
+
+  /** One row as the filters see it. */
+  #processed(logits: LogitsView, row: number, { process }: RowPlan): Float32Array {
+    const floats = this.#row(logits, row);
+    if (process === undefined) return floats;
+    return processed(floats, process, this.history.row(row), (this.#scratch ??= processScratch(this.#vocabSize)));
+  }
 
   /** One row as float32. */
   #row({ source, offset, rowStride }: LogitsView, row: number): Float32Array {
@@ -57,5 +86,56 @@ export class CpuEngine implements Engine {
     if (source instanceof Float32Array) return source.subarray(start, start + this.#vocabSize);
     const bits = source.subarray(start, start + this.#vocabSize);
     return widen(bits, this.#type === "bfloat16" ? "bfloat16" : "float16", this.#widened);
+  }
+}
+
+/** The rows' tokens, in CPU memory. */
+class CpuHistory implements EngineHistory {
+  #rows: RowHistory[];
+
+  constructor(rows: number, capacity: number) {
+    this.#rows = Array.from({ length: rows }, () => emptyHistory(capacity));
+  }
+
+  /** Undefined if there are none. */
+  row(row: number): RowHistory | undefined {
+    return this.#rows[row];
+  }
+
+  set(row: number, prompt: Uint32Array, output: Uint32Array): void {
+    const { ring } = this.#rows[row]!;
+    ring.set(prompt);
+    ring.set(output, prompt.length);
+    const length = prompt.length + output.length;
+    this.#rows[row] = { ring, first: 0, length, prompt: prompt.length, outputs: output.length };
+  }
+
+  append(row: number, tokens: Uint32Array): void {
+    append(this.#rows[row]!, tokens);
+  }
+
+  reset(rows: readonly number[], encoder?: GPUCommandEncoder): void {
+    noEncoder(encoder);
+    const none = new Uint32Array(0);
+    for (const row of rows) this.set(row, none, none);
+  }
+
+  copy(pairs: readonly (readonly [from: number, to: number])[], encoder?: GPUCommandEncoder): void {
+    noEncoder(encoder);
+    const rows = [...this.#rows];
+    for (const [from, to] of pairs) rows[to] = { ...this.#rows[from]!, ring: this.#rows[from]!.ring.slice() };
+    this.#rows = rows;
+  }
+
+  read(row: number): Promise<HistoryTokens> {
+    const history = this.#rows[row]!;
+    const tokens = Uint32Array.from({ length: history.length }, (_, index) => tokenAt(history, index));
+    return Promise.resolve({ prompt: tokens.slice(0, history.prompt), output: tokens.slice(history.prompt) });
+  }
+}
+
+function noEncoder(encoder: GPUCommandEncoder | undefined): void {
+  if (encoder !== undefined) {
+    throw new Error('encoder: this sampler runs on the "cpu" engine, which records no GPU commands; leave it out');
   }
 }

@@ -3,13 +3,19 @@
  *
  * @module
  */
+export { type DryPlan, type MaskPlan, planProcess, type ProcessingParams, type ProcessPlan } from "../processing.ts";
 export { planRow, type RowPlan, type SamplingOrder, type SamplingParams, TOP_K_OFF, TOP_P_OFF } from "../params.ts";
+export { append } from "./append.ts";
+export { clear } from "./clear.ts";
 export { bitsOfHalf, type LogitsType, widen } from "./convert.ts";
+export { count } from "./count.ts";
 export { filter, type Filtered } from "./cut.ts";
 export { best, draw, logprobOf, type RowSample, type RowStatus, sampleRow } from "./draw.ts";
 export { EXP2_TABLE } from "./exp2-table.ts";
+export { emptyHistory, type RowHistory, tokenAt } from "./history.ts";
 export { list, normalize, type RowCandidates, type WeightedCandidates } from "./list.ts";
 export { type Cut, isKept, KEEP_ALL, mass } from "./mass.ts";
+export { type Marks, newMarks } from "./marks.ts";
 export { GROUP_SIZE, max, type RowMax } from "./max.ts";
 export {
   bitsOfKey,
@@ -25,4 +31,5 @@ export {
   NO_TOKEN,
   WEIGHT_ONE,
 } from "./numeric.ts";
+export { process, processed, type ProcessScratch, processScratch } from "./process.ts";
 export { philox4x32, PURPOSE, seedOfRow, uniformOf } from "./philox.ts";

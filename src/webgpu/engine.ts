@@ -3,9 +3,10 @@ import type { RowPlan } from "../params.ts";
 import { bytesPerLogit, type LogitsType } from "../reference/convert.ts";
 import { logprobOf, type RowStatus } from "../reference/draw.ts";
 import { normalize, type RowCandidates } from "../reference/list.ts";
-import { STORAGE_BUFFERS, WORKGROUP_STORAGE } from "./kernels.ts";
+import { type KernelName, STORAGE_BUFFERS, WORKGROUP_STORAGE } from "./kernels.ts";
 import { needsMass, needsMassRoom, packCall, RECORD_WORDS, unpackRecord } from "./pack.ts";
 import { type Pipelines, pipelinesFor } from "./pipelines.ts";
+import { type GpuHistory, type PlacedControls, Processing } from "./processing.ts";
 import { CHECK_ROWS, CHECK_VOCAB, selfCheck } from "./self-check.ts";
 import { type Tuning, tuningFor } from "./tuning.ts";
 import { USAGE, Workspace } from "./workspace.ts";
@@ -23,6 +24,8 @@ export interface WebGpuOptions {
   readonly vocabSize: number;
   readonly maxBatch: number;
   readonly logitsType: LogitsType;
+  /** Tokens of a row's history. */
+  readonly maxHistory: number;
   /** The seed of a row that is given none. */
   readonly seedOf: (row: number) => bigint;
   readonly tuning?: Partial<Tuning> | undefined;
@@ -61,6 +64,7 @@ export class WebGpuEngine implements Engine {
   readonly #pipelines: Pipelines;
   readonly #tuning: Tuning;
   readonly #workspace: Workspace;
+  readonly #processing: Processing;
   readonly #groups: number;
   readonly #bytes: 2 | 4;
   readonly #chunkRows: number;
@@ -106,7 +110,7 @@ export class WebGpuEngine implements Engine {
   /** Refuses a device that draws other tokens than the reference; once per device, type and tuning. */
   static async #checkOnce(options: WebGpuOptions, pipelines: Pipelines, tuning: Tuning): Promise<void> {
     if (checked.has(pipelines)) return;
-    const shape = { vocabSize: CHECK_VOCAB, maxBatch: CHECK_ROWS, owned: false, chunk: undefined };
+    const shape = { vocabSize: CHECK_VOCAB, maxBatch: CHECK_ROWS, maxHistory: 0, owned: false, chunk: undefined };
     const engine = new WebGpuEngine({ ...options, ...shape }, pipelines, tuning);
     const wrong = await selfCheck(engine, options.logitsType).finally(() => engine.destroy());
     if (wrong !== undefined) throw new WrongTokensError(wrong);
@@ -131,7 +135,26 @@ export class WebGpuEngine implements Engine {
       groups: this.#groups,
       rowBytes: options.vocabSize * this.#bytes,
     });
+    this.#processing = new Processing(this.#device, this.#workspace, pipelines, {
+      vocabSize: options.vocabSize,
+      maxBatch: options.maxBatch,
+      maxHistory: options.maxHistory,
+      logitsType: options.logitsType,
+      tuning,
+      chunkRows: this.#chunkRows,
+      bindingLimit: this.#bindingLimit,
+    });
+    this.#processing.history.readBack = (bytes, record) =>
+      this.#run(bytes, (readback) => {
+        const encoder = this.#encoder("history");
+        record(encoder, readback);
+        this.#device.queue.submit([encoder.finish()]);
+      });
     void this.#device.lost.then((info) => (this.#lost = info));
+  }
+
+  get history(): GpuHistory {
+    return this.#processing.history;
   }
 
   async sample(logits: LogitsView, plans: readonly RowPlan[]): Promise<SampleResult> {
@@ -172,7 +195,7 @@ export class WebGpuEngine implements Engine {
 
   async candidates(logits: LogitsView, plans: readonly RowPlan[]): Promise<RowCandidates[]> {
     const lists: RowCandidates[] = [];
-    if (isGPUBuffer(logits.source)) return this.#list(logits, logits.source, plans);
+    if (isGPUBuffer(logits.source)) return this.#list(logits, logits.source, plans, 0);
     // The logits are needed until the last row is listed, so they get a buffer of their own.
     const packed = this.#pack(logits, 0, logits.rows);
     const perUpload = this.#uploadRows();
@@ -183,7 +206,7 @@ export class WebGpuEngine implements Engine {
       try {
         this.#write(buffer, words);
         const view = { source: buffer, offset: 0, rowStride: this.#options.vocabSize, rows };
-        lists.push(...(await this.#list(view, buffer, plans.slice(row, row + rows))));
+        lists.push(...(await this.#list(view, buffer, plans.slice(row, row + rows), row)));
       } finally {
         this.#workspace.release(buffer);
       }
@@ -216,27 +239,64 @@ export class WebGpuEngine implements Engine {
       const call = this.#call(chunk, logits.rowStride, row, tokens.offset + row, tokens.words);
       return this.#workspace.ring.place(encoder, call);
     });
+    const controls = this.#place(encoder, chunks);
     const pass = encoder.beginComputePass({ label: "webgpu-token-sampler.sample" });
     pass.setBindGroup(2, this.#target(tokens.buffer));
     chunks.forEach((chunk, index) => {
-      pass.setBindGroup(0, this.#input(logits.source as GPUBuffer, chunk));
-      pass.setBindGroup(1, workspace, [offsets[index]!]);
-      this.#dispatch(pass, chunk);
+      const source = logits.source as GPUBuffer;
+      const offset = offsets[index]!;
+      const placed = controls[index];
+      if (placed !== undefined) this.#process(pass, source, chunk, placed, offset);
+      pass.setBindGroup(0, this.#input(source, chunk, placed !== undefined));
+      pass.setBindGroup(1, workspace, [offset]);
+      this.#dispatch(pass, chunk, placed !== undefined);
+      if (placed !== undefined) this.#clear(pass, source, chunk, placed, offset);
+      this.#processing.history.appendDrawn(pass, firstRow + chunk.firstRow, chunk.rows);
     });
     pass.end();
   }
 
+  /** Puts down the controls of the chunks whose logits are processed, and records the copies of masks. */
+  #place(
+    encoder: GPUCommandEncoder,
+    chunks: readonly Chunk[],
+    own?: { readonly calls: GPUBuffer; readonly history: GPUBuffer },
+  ): (PlacedControls | undefined)[] {
+    const placed = chunks.map(({ plans }) => {
+      const rows = plans.map(({ process }) => process);
+      return rows.some((process) => process !== undefined) ? this.#processing.place(encoder, rows, own) : undefined;
+    });
+    for (const controls of placed) if (controls !== undefined) this.#processing.copyMasks(encoder, controls);
+    return placed;
+  }
+
+  #process(pass: GPUComputePassEncoder, source: GPUBuffer, chunk: Chunk, placed: PlacedControls, call: number): void {
+    pass.setBindGroup(0, this.#input(source, chunk, false));
+    pass.setBindGroup(1, placed.group, [call]);
+    this.#processing.process(pass, placed, chunk.rows);
+  }
+
+  #clear(pass: GPUComputePassEncoder, source: GPUBuffer, chunk: Chunk, placed: PlacedControls, call: number): void {
+    pass.setBindGroup(0, this.#input(source, chunk, false));
+    pass.setBindGroup(1, placed.group, [call]);
+    this.#processing.clear(pass, chunk.rows);
+  }
+
+  /** The sampling kernel of that name. */
+  #kernel(name: KernelName, processed: boolean): GPUComputePipeline {
+    return processed ? this.#processing.kernel(name) : this.#pipelines.kernels[name];
+  }
+
   /** The kernels of one chunk. */
-  #dispatch(pass: GPUComputePassEncoder, { rows, plans }: Chunk): void {
-    const { kernels } = this.#pipelines;
+  #dispatch(pass: GPUComputePassEncoder, { rows, plans }: Chunk, processed: boolean): void {
     const workgroups = Math.ceil(this.#groups / this.#tuning.streamWorkgroup);
-    pass.setPipeline(kernels.max);
+    pass.setPipeline(this.#kernel("max", processed));
     pass.dispatchWorkgroups(workgroups, rows);
     if (plans.some(needsMass)) {
-      pass.setPipeline(kernels.mass);
+      pass.setPipeline(this.#kernel("mass", processed));
       pass.dispatchWorkgroups(workgroups, rows);
     }
-    pass.setPipeline(kernels.draw);
+    pass.setPipeline(this.#kernel("draw", processed));
     pass.dispatchWorkgroups(rows);
   }
 
@@ -266,7 +326,9 @@ export class WebGpuEngine implements Engine {
     const { vocabSize } = this.#options;
     const fitting =
       Math.floor((this.#bindingLimit - 256 - 4 - vocabSize * this.#bytes) / (rowStride * this.#bytes)) + 1;
-    const most = whole ? this.#chunkRows : Math.max(1, Math.min(this.#chunkRows, fitting));
+    const processed = plans.some(({ process }) => process !== undefined);
+    const chunkRows = processed ? this.#processing.chunkRows : this.#chunkRows;
+    const most = whole ? chunkRows : Math.max(1, Math.min(chunkRows, fitting));
     const chunks: Chunk[] = [];
     for (let firstRow = 0; firstRow < rows; firstRow += most) {
       const count = Math.min(most, rows - firstRow);
@@ -286,20 +348,22 @@ export class WebGpuEngine implements Engine {
     return chunks;
   }
 
-  #input(buffer: GPUBuffer, { offset, size }: Chunk): GPUBindGroup {
+  /** The caller's logits; where they are processed, with what is laid over them. */
+  #input(buffer: GPUBuffer, { offset, size }: Chunk, processed: boolean): GPUBindGroup {
     let groups = this.#inputs.get(buffer);
     if (groups === undefined) this.#inputs.set(buffer, (groups = new Map()));
-    const key = `${offset}:${size}`;
+    const key = `${processed ? "processed:" : ""}${offset}:${size}`;
     let group = groups.get(key);
     if (group === undefined) {
+      const name = processed ? "processed" : "inputs";
       const resource = { buffer, offset, size };
       group = this.#device.createBindGroup({
-        label: "webgpu-token-sampler.inputs",
-        layout: this.#pipelines.layouts.inputs,
+        label: `webgpu-token-sampler.${name}`,
+        layout: this.#pipelines.layouts[name],
         entries: [
           // Less than a quad cannot be bound as quads, and there is none to read then.
-          { binding: 0, resource: size < 16 ? { buffer: this.#workspace.table } : resource },
-          { binding: 1, resource },
+          { binding: 0, resource: size < 4 * this.#bytes ? { buffer: this.#workspace.table } : resource },
+          { binding: 1, resource: processed ? { buffer: this.#processing.overlay } : resource },
         ],
       });
       groups.set(key, group);
@@ -441,8 +505,13 @@ export class WebGpuEngine implements Engine {
 
   // ---- candidates -------------------------------------------------------------------------------------------------
 
-  /** Lists rows of a GPU buffer: filter them, count what is kept, make room, list. */
-  async #list(logits: LogitsView, source: GPUBuffer, plans: readonly RowPlan[]): Promise<RowCandidates[]> {
+  /** Lists rows of a GPU buffer, from `firstRow` of the batch: filter them, count what is kept, make room, list. */
+  async #list(
+    logits: LogitsView,
+    source: GPUBuffer,
+    plans: readonly RowPlan[],
+    firstRow: number,
+  ): Promise<RowCandidates[]> {
     this.#usable();
     const { rows } = logits;
     const own: GPUBuffer[] = [];
@@ -461,6 +530,10 @@ export class WebGpuEngine implements Engine {
         const call = this.#call(chunk, logits.rowStride, chunk.firstRow, chunk.firstRow, 1);
         this.#device.queue.writeBuffer(calls, index * slot, call);
       });
+      // So is the history: what is drawn meanwhile is appended to the other one.
+      const looksBack = plans.some(({ process }) => process?.history !== undefined);
+      const { rowBytes } = this.history;
+      const copy = looksBack ? make("history-copy", rows * rowBytes, USAGE.STORAGE | USAGE.COPY_DST) : undefined;
       const workspace = this.#workspace.makeBindGroup(calls, slot, records, plans.some(needsMassRoom));
       const workgroups = Math.ceil(this.#groups / this.#tuning.streamWorkgroup);
 
@@ -473,17 +546,24 @@ export class WebGpuEngine implements Engine {
             entries: [{ binding: 0, resource: { buffer: listing } }],
           });
           const encoder = this.#encoder("candidates");
+          if (copy !== undefined && filters) {
+            encoder.copyBufferToBuffer(this.history.buffer, firstRow * rowBytes, copy, 0, rows * rowBytes);
+          }
+          const controls = this.#place(encoder, chunks, { calls, history: copy ?? this.history.buffer });
           const pass = encoder.beginComputePass({ label: "webgpu-token-sampler.candidates" });
           chunks.forEach((chunk, index) => {
-            pass.setBindGroup(0, this.#input(source, chunk));
+            const placed = controls[index];
+            if (placed !== undefined) this.#process(pass, source, chunk, placed, index * slot);
+            pass.setBindGroup(0, this.#input(source, chunk, placed !== undefined));
             pass.setBindGroup(1, workspace, [index * slot]);
             if (filters) {
               pass.setBindGroup(2, this.#target(this.#workspace.tokens));
-              this.#dispatch(pass, chunk);
+              this.#dispatch(pass, chunk, placed !== undefined);
             }
-            pass.setPipeline(this.#pipelines.kernels.list);
+            pass.setPipeline(this.#kernel("list", placed !== undefined));
             pass.setBindGroup(2, group);
             pass.dispatchWorkgroups(workgroups, chunk.rows);
+            if (placed !== undefined) this.#clear(pass, source, chunk, placed, index * slot);
           });
           pass.end();
           encoder.copyBufferToBuffer(listing, 0, readback, 0, bytes);

@@ -1,12 +1,19 @@
 /**
  * The table of kernels: file, entry point, bind groups, overrides. Pipelines and tests read it; nothing repeats it.
  */
+import append from "../../shaders/append.wgsl?raw";
+import clear from "../../shaders/clear.wgsl?raw";
+import count from "../../shaders/count.wgsl?raw";
 import draw from "../../shaders/draw.wgsl?raw";
 import list from "../../shaders/list.wgsl?raw";
 import mass from "../../shaders/mass.wgsl?raw";
 import max from "../../shaders/max.wgsl?raw";
+import process from "../../shaders/process.wgsl?raw";
+import type { LibraryName } from "./shader.ts";
 
 export type KernelName = "max" | "mass" | "draw" | "list";
+/** Kernels that work on logits before the others do, compiled when they are first needed. */
+export type ProcessingKernelName = "count" | "process" | "clear" | "append";
 
 /** One binding: its name in the shader, and how it is bound. */
 export interface Binding {
@@ -15,7 +22,7 @@ export interface Binding {
   readonly dynamic?: true;
 }
 
-export type BindGroupName = "inputs" | "workspace" | "tokens" | "listing";
+export type BindGroupName = "inputs" | "processed" | "workspace" | "tokens" | "listing" | "processing" | "appending";
 
 /** Bind groups by name; the number is the group's index. */
 export const BIND_GROUPS: Readonly<Record<BindGroupName, readonly Binding[]>> = {
@@ -23,6 +30,11 @@ export const BIND_GROUPS: Readonly<Record<BindGroupName, readonly Binding[]>> = 
   inputs: [
     { name: "logits", type: "read-only-storage" },
     { name: "logit_words", type: "read-only-storage" },
+  ],
+  /** In place of those, where logits are processed: the caller's logits, and what is laid over them. */
+  processed: [
+    { name: "logits", type: "read-only-storage" },
+    { name: "overlay", type: "read-only-storage" },
   ],
   /** What the sampler owns. */
   workspace: [
@@ -36,6 +48,19 @@ export const BIND_GROUPS: Readonly<Record<BindGroupName, readonly Binding[]>> = 
   tokens: [{ name: "tokens", type: "storage" }],
   /** Where listed tokens go. */
   listing: [{ name: "listing", type: "storage" }],
+  /** What logits are processed with. */
+  processing: [
+    { name: "call", type: "read-only-storage", dynamic: true },
+    { name: "controls", type: "read-only-storage" },
+    { name: "overlay", type: "storage" },
+    { name: "history", type: "read-only-storage" },
+  ],
+  /** Tokens on their way into the history. */
+  appending: [
+    { name: "job", type: "read-only-storage" },
+    { name: "incoming", type: "read-only-storage" },
+    { name: "history", type: "storage" },
+  ],
 };
 
 export interface Kernel {
@@ -46,6 +71,8 @@ export interface Kernel {
   readonly per: "row" | "group";
   /** Whether the SUBGROUPS flag changes it. */
   readonly subgroups: boolean;
+  /** Which files of the library stand in front of it; "sampling" if left out. */
+  readonly library?: LibraryName;
 }
 
 /** Storage buffers that one kernel binds at most; WebGPU's default limit is as high. */
@@ -69,5 +96,21 @@ export const KERNELS: Readonly<Record<KernelName, Kernel>> = {
     groups: ["inputs", "workspace", "listing"],
     per: "group",
     subgroups: false,
+  },
+};
+
+const PROCESSING = { groups: ["inputs", "processing"], per: "group", subgroups: false, library: "processing" } as const;
+
+export const PROCESSING_KERNELS: Readonly<Record<ProcessingKernelName, Kernel>> = {
+  count: { source: count, entryPoint: "count_main", ...PROCESSING },
+  process: { source: process, entryPoint: "process_main", ...PROCESSING },
+  clear: { source: clear, entryPoint: "clear_main", ...PROCESSING },
+  append: {
+    source: append,
+    entryPoint: "append_main",
+    groups: ["appending"],
+    per: "group",
+    subgroups: false,
+    library: "history",
   },
 };

@@ -11,6 +11,8 @@ const CALL_WORDS = 8;
 const PLAN_WORDS = 10;
 /** Words of one `RowRecord`. */
 export const RECORD_WORDS = 11;
+/** Word of the token in it. */
+export const RECORD_TOKEN = 3;
 
 const STATUS: readonly RowStatus[] = ["ok", "masked", "nan"];
 
@@ -99,6 +101,6 @@ export function packCall(
 
 /** Reads what the draw left in a row's record. */
 export function unpackRecord(words: Uint32Array, row: number): RowSample {
-  const [token, status, weight, massLow, massHigh] = words.subarray(row * RECORD_WORDS + 3);
+  const [token, status, weight, massLow, massHigh] = words.subarray(row * RECORD_WORDS + RECORD_TOKEN);
   return { token: token!, status: STATUS[status!]!, weight: weight!, mass: massHigh! * 2 ** 32 + massLow! };
 }

@@ -1,5 +1,14 @@
 import type { LogitsType } from "../reference/convert.ts";
-import { BIND_GROUPS, type BindGroupName, type Binding, KERNELS, type KernelName } from "./kernels.ts";
+import {
+  BIND_GROUPS,
+  type BindGroupName,
+  type Binding,
+  type Kernel,
+  KERNELS,
+  type KernelName,
+  PROCESSING_KERNELS,
+  type ProcessingKernelName,
+} from "./kernels.ts";
 import { shaderSource } from "./shader.ts";
 import type { Tuning } from "./tuning.ts";
 
@@ -51,11 +60,7 @@ async function compileKernel(
 ): Promise<GPUComputePipeline> {
   const kernel = KERNELS[name];
   const label = `webgpu-token-sampler.${name}`;
-  const code = shaderSource(kernel.source, {
-    HALF: type !== "float32",
-    BFLOAT: type === "bfloat16",
-    SUBGROUPS: kernel.subgroups && tuning.subgroups,
-  });
+  const code = codeOf(kernel, type, tuning, false);
   // The messages of a shader that does not compile come from the module; the scope keeps the copy that the device
   // would otherwise report to nobody in particular.
   device.pushErrorScope("validation");
@@ -71,19 +76,93 @@ async function compileKernel(
     );
     throw new Error(`webgpu-token-sampler: the shader ${name} does not compile on this device:\n${text.join("\n")}`);
   }
-  return device.createComputePipelineAsync({
+  return device.createComputePipelineAsync(describe(device, label, kernel, module, layouts, tuning, false));
+}
+
+function codeOf(kernel: Kernel, type: LogitsType, tuning: Tuning, processed: boolean): string {
+  const flags = {
+    HALF: type !== "float32",
+    BFLOAT: type === "bfloat16",
+    SUBGROUPS: kernel.subgroups && tuning.subgroups,
+    PROCESSED: processed,
+  };
+  return shaderSource(kernel.source, flags, kernel.library);
+}
+
+function describe(
+  device: GPUDevice,
+  label: string,
+  kernel: Kernel,
+  module: GPUShaderModule,
+  layouts: Pipelines["layouts"],
+  tuning: Tuning,
+  processed: boolean,
+): GPUComputePipelineDescriptor {
+  const groups = kernel.groups.map((group) => layouts[processed && group === "inputs" ? "processed" : group]);
+  const size = { WORKGROUP_SIZE: kernel.per === "row" ? tuning.drawWorkgroup : tuning.streamWorkgroup };
+  return {
     label,
-    layout: device.createPipelineLayout({ label, bindGroupLayouts: kernel.groups.map((group) => layouts[group]) }),
+    layout: device.createPipelineLayout({ label, bindGroupLayouts: groups }),
     compute: {
       module,
       entryPoint: kernel.entryPoint,
-      constants: {
-        WORKGROUP_SIZE: kernel.per === "row" ? tuning.drawWorkgroup : tuning.streamWorkgroup,
-        LANES: tuning.lanes,
-        QUADS: tuning.quads,
-      },
+      constants: kernel.library === "history" ? size : { ...size, LANES: tuning.lanes, QUADS: tuning.quads },
     },
-  });
+  };
+}
+
+/** What only calls with processed logits need. */
+export interface ProcessingPipelines {
+  readonly kernels: Readonly<Record<ProcessingKernelName, GPUComputePipeline>>;
+  /** The sampling kernels, for processed logits. */
+  readonly processed: Readonly<Record<KernelName, GPUComputePipeline>>;
+}
+
+const processing = new WeakMap<Pipelines, ProcessingPipelines>();
+
+/** Compiles what processes logits, when it is first needed; a pipeline at a time, and each once. */
+export function processingPipelines(
+  device: GPUDevice,
+  pipelines: Pipelines,
+  type: LogitsType,
+  tuning: Tuning,
+): ProcessingPipelines {
+  let known = processing.get(pipelines);
+  if (known === undefined) {
+    const make = (name: string, kernel: Kernel, processed: boolean): GPUComputePipeline => {
+      const label = `webgpu-token-sampler.${name}`;
+      const module = device.createShaderModule({ label, code: codeOf(kernel, type, tuning, processed) });
+      return device.createComputePipeline(
+        describe(device, label, kernel, module, pipelines.layouts, tuning, processed),
+      );
+    };
+    known = {
+      kernels: lazily(PROCESSING_KERNELS, (kernel, name) => make(name, kernel, false)),
+      processed: lazily(KERNELS, (kernel, name) => make(`${name}.processed`, kernel, true)),
+    };
+    processing.set(pipelines, known);
+  }
+  return known;
+}
+
+/** A record whose values are worked out when they are first read. */
+function lazily<K extends string, V, R>(
+  record: Readonly<Record<K, V>>,
+  map: (value: V, key: K) => R,
+): Readonly<Record<K, R>> {
+  const made = new Map<K, R>();
+  const out = {} as Record<K, R>;
+  for (const key of Object.keys(record) as K[]) {
+    Object.defineProperty(out, key, {
+      enumerable: true,
+      get: () => {
+        let value = made.get(key);
+        if (value === undefined) made.set(key, (value = map(record[key], key)));
+        return value;
+      },
+    });
+  }
+  return out;
 }
 
 function mapValues<K extends string, V, R>(record: Readonly<Record<K, V>>, map: (value: V, key: K) => R): Record<K, R> {

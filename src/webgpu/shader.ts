@@ -3,11 +3,15 @@
  */
 import { wgsl } from "wgsl-preprocessor/wgsl-preprocessor.js";
 import bindings from "../../shaders/lib/bindings.wgsl?raw";
+import float32 from "../../shaders/lib/float32.wgsl?raw";
+import history from "../../shaders/lib/history.wgsl?raw";
 import int64 from "../../shaders/lib/int64.wgsl?raw";
 import keys from "../../shaders/lib/keys.wgsl?raw";
 import logits from "../../shaders/lib/logits.wgsl?raw";
+import overlay from "../../shaders/lib/overlay.wgsl?raw";
 import params from "../../shaders/lib/params.wgsl?raw";
 import philox from "../../shaders/lib/philox.wgsl?raw";
+import processing from "../../shaders/lib/processing.wgsl?raw";
 import weights from "../../shaders/lib/weights.wgsl?raw";
 
 /** What a shader can be specialised for. */
@@ -18,14 +22,23 @@ export interface ShaderFlags {
   readonly BFLOAT: boolean;
   /** Subgroup operations may be used. */
   readonly SUBGROUPS: boolean;
+  /** Logits are read as processed. */
+  readonly PROCESSED: boolean;
 }
 
-const LIBRARY = [params, int64, keys, weights, philox, logits, bindings].join("\n");
+/** What stands in front of a kernel, by what the kernel does. */
+const LIBRARIES = {
+  sampling: [params, int64, keys, weights, philox, logits, overlay, bindings],
+  processing: [params, int64, float32, logits, overlay, processing, history],
+  history: [history],
+} as const;
+
+export type LibraryName = keyof typeof LIBRARIES;
 
 /** The WGSL of one kernel. */
-export function shaderSource(kernel: string, flags: ShaderFlags): string {
+export function shaderSource(kernel: string, flags: ShaderFlags, library: LibraryName = "sampling"): string {
   const enable = flags.SUBGROUPS ? "enable subgroups;\n" : "";
-  return enable + specialize(`${LIBRARY}\n${kernel}`, flags);
+  return enable + specialize(`${LIBRARIES[library].join("\n")}\n${kernel}`, flags);
 }
 
 /**

@@ -161,7 +161,7 @@ export class CallRing {
     if (used === undefined) this.#used.set(encoder, (used = new Set()));
     for (let back = 0; back < this.#lookBack; back++) {
       const slot = (this.#head + slots - back) % slots;
-      if (same(this.#contents[slot], call)) {
+      if (sameWords(this.#contents[slot], call)) {
         used.add(slot);
         return slot * this.slotBytes;
       }
@@ -180,6 +180,7 @@ export class CallRing {
   }
 }
 
-function same(a: Uint32Array | undefined, b: Uint32Array): boolean {
+/** Whether two arrays hold the same words. */
+export function sameWords(a: Uint32Array | undefined, b: Uint32Array): boolean {
   return a !== undefined && a.length === b.length && a.every((word, index) => word === b[index]);
 }

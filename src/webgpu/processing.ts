@@ -1,0 +1,326 @@
+import type { EngineHistory } from "../engine.ts";
+import type { HistoryTokens } from "../history.ts";
+import { MAX_HISTORY, type ProcessPlan } from "../processing.ts";
+import type { LogitsType } from "../reference/convert.ts";
+import { type MaskCopy, packControls } from "./controls.ts";
+import type { KernelName } from "./kernels.ts";
+import { RECORD_TOKEN, RECORD_WORDS } from "./pack.ts";
+import { type Pipelines, type ProcessingPipelines, processingPipelines } from "./pipelines.ts";
+import type { Tuning } from "./tuning.ts";
+import { sameWords, USAGE, type Workspace } from "./workspace.ts";
+
+/** What the sampler was made for. */
+export interface ProcessingShape {
+  readonly vocabSize: number;
+  readonly maxBatch: number;
+  /** Tokens of a row's history; 0: there is none. */
+  readonly maxHistory: number;
+  readonly logitsType: LogitsType;
+  readonly tuning: Tuning;
+  /** Rows of one dispatch at most, and bytes of one binding. */
+  readonly chunkRows: number;
+  readonly bindingLimit: number;
+}
+
+/** How many calls with different controls may wait in encoders that are not submitted yet. */
+const SLOTS = 16;
+/** Controls up to so many words are compared with recent ones; more, as masks that change with every token, are not. */
+const MOST_COMPARED = 4096;
+/** Workgroups that share a row's history at most. */
+const MOST_COUNTERS = 64;
+
+/** A dispatch's controls, where the GPU finds them. */
+export interface PlacedControls {
+  readonly buffer: GPUBuffer;
+  readonly group: GPUBindGroup;
+  readonly copies: readonly MaskCopy[];
+  /** Workgroups of `count` for each row; 0: there is nothing to count. */
+  readonly counters: number;
+}
+
+interface Slot {
+  buffer: GPUBuffer;
+  words: Uint32Array | undefined;
+  group: GPUBindGroup | undefined;
+}
+
+/** What turns logits into processed ones on the GPU. Nothing is compiled or allocated before a call needs it. */
+export class Processing {
+  readonly history: GpuHistory;
+  readonly #device: GPUDevice;
+  readonly #workspace: Workspace;
+  readonly #pipelines: Pipelines;
+  readonly #shape: ProcessingShape;
+  readonly #markWords: number;
+  readonly #slots: Slot[] = [];
+  readonly #used = new WeakMap<GPUCommandEncoder, Set<number>>();
+  #head = 0;
+  #overlay: GPUBuffer | undefined;
+  /** Rows of one dispatch at most, when logits are processed. */
+  readonly chunkRows: number;
+
+  constructor(device: GPUDevice, workspace: Workspace, pipelines: Pipelines, shape: ProcessingShape) {
+    this.#device = device;
+    this.#workspace = workspace;
+    this.#pipelines = pipelines;
+    this.#shape = shape;
+    this.#markWords = Math.floor((shape.vocabSize + 34) / 32);
+    this.chunkRows = Math.max(1, Math.min(shape.chunkRows, Math.floor(shape.bindingLimit / (this.#markWords * 136))));
+    this.history = new GpuHistory(device, workspace, pipelines, shape, () => this.compiled);
+  }
+
+  /** The kernels, compiled when first asked for. */
+  get compiled(): ProcessingPipelines {
+    return processingPipelines(this.#device, this.#pipelines, this.#shape.logitsType, this.#shape.tuning);
+  }
+
+  /** The kernel that reads processed logits. */
+  kernel(name: KernelName): GPUComputePipeline {
+    return this.compiled.processed[name];
+  }
+
+  /** The processed logits of a dispatch: [rows], see `shaders/lib/overlay.wgsl`. */
+  get overlay(): GPUBuffer {
+    return (this.#overlay ??= this.#workspace.buffer("overlay", this.#markWords * 136 * this.chunkRows, USAGE.STORAGE));
+  }
+
+  /**
+   * Puts a dispatch's controls where the GPU finds them when `encoder` runs.
+   *
+   * @param plans one per row of the dispatch
+   * @param own for a dispatch whose call lies in another buffer than the workspace's, or that looks at a copy of the history
+   * @throws RangeError if one encoder holds more calls with different controls than there are slots
+   */
+  place(
+    encoder: GPUCommandEncoder,
+    plans: readonly (ProcessPlan | undefined)[],
+    own?: { readonly calls: GPUBuffer; readonly history: GPUBuffer },
+  ): PlacedControls {
+    const { maxHistory, vocabSize } = this.#shape;
+    const { words, copies, listed, reach } = packControls(plans, maxHistory, vocabSize);
+    const slot = this.#slot(encoder, words);
+    const entries = Math.max(listed, Math.min(reach, maxHistory, MAX_HISTORY));
+    return {
+      buffer: slot.buffer,
+      group:
+        own === undefined
+          ? (slot.group ??= this.#group(slot.buffer, this.#workspace.ring.buffer, this.history.buffer))
+          : this.#group(slot.buffer, own.calls, own.history),
+      copies,
+      counters: Math.min(Math.ceil(entries / this.#shape.tuning.streamWorkgroup), MOST_COUNTERS),
+    };
+  }
+
+  /** Records the copies of masks that lie in buffers of the caller's. Before the compute pass. */
+  copyMasks(encoder: GPUCommandEncoder, { copies, buffer }: PlacedControls): void {
+    for (const { source, from, to, count } of copies) {
+      encoder.copyBufferToBuffer(source, 4 * from, buffer, 4 * to, 4 * count);
+    }
+  }
+
+  /** Processes logits: group 0 holds the model's, group 1 these controls. */
+  process(pass: GPUComputePassEncoder, { counters }: PlacedControls, rows: number): void {
+    const { kernels } = this.compiled;
+    if (counters > 0) {
+      pass.setPipeline(kernels.count);
+      pass.dispatchWorkgroups(counters, rows);
+    }
+    pass.setPipeline(kernels.process);
+    pass.dispatchWorkgroups(this.#markGroups, rows);
+  }
+
+  /** Leaves the overlay as it was, with the same groups as {@link process}. */
+  clear(pass: GPUComputePassEncoder, rows: number): void {
+    pass.setPipeline(this.compiled.kernels.clear);
+    pass.dispatchWorkgroups(this.#markGroups, rows);
+  }
+
+  get #markGroups(): number {
+    return Math.ceil(this.#markWords / this.#shape.tuning.streamWorkgroup);
+  }
+
+  #group(controls: GPUBuffer, calls: GPUBuffer, history: GPUBuffer): GPUBindGroup {
+    const resources: GPUBufferBinding[] = [
+      { buffer: calls, size: this.#workspace.ring.slotBytes },
+      { buffer: controls },
+      { buffer: this.overlay },
+      { buffer: history },
+    ];
+    return this.#device.createBindGroup({
+      label: "webgpu-token-sampler.processing",
+      layout: this.#pipelines.layouts.processing,
+      entries: resources.map((resource, binding) => ({ binding, resource })),
+    });
+  }
+
+  #slot(encoder: GPUCommandEncoder, words: Uint32Array<ArrayBuffer>): Slot {
+    let used = this.#used.get(encoder);
+    if (used === undefined) this.#used.set(encoder, (used = new Set()));
+    if (words.length <= MOST_COMPARED) {
+      const known = this.#slots.findIndex((slot) => sameWords(slot.words, words));
+      if (known >= 0) {
+        used.add(known);
+        return this.#slots[known]!;
+      }
+    }
+    const count = Math.max(SLOTS, 2 * Math.ceil(this.#shape.maxBatch / this.chunkRows));
+    const index = this.#slots.length < count ? this.#slots.length : this.#head;
+    if (used.has(index)) {
+      throw new RangeError(
+        `encode: this command encoder already holds ${count} calls with different parameters; submit it and go on in a new one`,
+      );
+    }
+    this.#head = (index + 1) % count;
+    used.add(index);
+    let slot = this.#slots[index];
+    if (slot === undefined || slot.buffer.size < words.byteLength) {
+      if (slot !== undefined) this.#workspace.release(slot.buffer);
+      // Some more than needed, since lists grow.
+      const size = 2 ** Math.ceil(Math.log2(words.byteLength));
+      slot = {
+        buffer: this.#workspace.buffer("controls", size, USAGE.STORAGE | USAGE.COPY_DST),
+        words: undefined,
+        group: undefined,
+      };
+      this.#slots[index] = slot;
+    }
+    slot.words = words.length <= MOST_COMPARED ? words : undefined;
+    this.#device.queue.writeBuffer(slot.buffer, 0, words);
+    return slot;
+  }
+}
+
+/** Words in front of a row's ring: `HISTORY_WORDS` in `shaders/lib/history.wgsl`. */
+const STATE_WORDS = 4;
+
+/** The rows' tokens, on the GPU. */
+export class GpuHistory implements EngineHistory {
+  readonly #device: GPUDevice;
+  readonly #workspace: Workspace;
+  readonly #pipelines: Pipelines;
+  readonly #shape: ProcessingShape;
+  readonly #compiled: () => ProcessingPipelines;
+  /** Rows of (first, length, prompt, outputs, ring); a few words that nobody reads where there is no history. */
+  readonly buffer: GPUBuffer;
+  readonly #drawn = new Map<string, GPUBindGroup>();
+  #between: GPUBuffer | undefined;
+  /** Reads words of a buffer back; the engine's, which knows what can go wrong. */
+  readBack:
+    | ((bytes: number, record: (encoder: GPUCommandEncoder, readback: GPUBuffer) => void) => Promise<Uint32Array>)
+    | undefined;
+
+  constructor(
+    device: GPUDevice,
+    workspace: Workspace,
+    pipelines: Pipelines,
+    shape: ProcessingShape,
+    compiled: () => ProcessingPipelines,
+  ) {
+    this.#device = device;
+    this.#workspace = workspace;
+    this.#pipelines = pipelines;
+    this.#shape = shape;
+    this.#compiled = compiled;
+    const { STORAGE, COPY_SRC, COPY_DST } = USAGE;
+    const bytes = shape.maxHistory === 0 ? 16 : this.rowBytes * shape.maxBatch;
+    this.buffer = workspace.buffer("history", bytes, STORAGE | COPY_SRC | COPY_DST);
+  }
+
+  /** Bytes of a row. */
+  get rowBytes(): number {
+    return 4 * (STATE_WORDS + this.#shape.maxHistory);
+  }
+
+  set(row: number, prompt: Uint32Array, output: Uint32Array): void {
+    const length = prompt.length + output.length;
+    const words = new Uint32Array(STATE_WORDS + length);
+    words.set([0, length, prompt.length, output.length]);
+    words.set(prompt, STATE_WORDS);
+    words.set(output, STATE_WORDS + prompt.length);
+    this.#device.queue.writeBuffer(this.buffer, row * this.rowBytes, words);
+  }
+
+  append(row: number, tokens: Uint32Array): void {
+    const { STORAGE, COPY_DST } = USAGE;
+    const incoming = this.#workspace.buffer("incoming", tokens.byteLength, STORAGE | COPY_DST);
+    const job = this.#job([this.#shape.maxHistory, row, 1, tokens.length, 0, tokens.length]);
+    this.#device.queue.writeBuffer(incoming, 0, tokens as Uint32Array<ArrayBuffer>);
+    this.#recorded(undefined, "append", (encoder) => {
+      const pass = encoder.beginComputePass({ label: "webgpu-token-sampler.append" });
+      this.#append(pass, this.#group(job, incoming), 1);
+      pass.end();
+    });
+    this.#workspace.release(incoming);
+    this.#workspace.release(job);
+  }
+
+  /** Records that the tokens which a dispatch has drawn are appended. */
+  appendDrawn(pass: GPUComputePassEncoder, firstRow: number, rows: number): void {
+    if (this.#shape.maxHistory === 0) return;
+    const key = `${firstRow}:${rows}`;
+    let group = this.#drawn.get(key);
+    if (group === undefined) {
+      const first = firstRow * RECORD_WORDS + RECORD_TOKEN;
+      const job = this.#job([this.#shape.maxHistory, firstRow, rows, 1, first, RECORD_WORDS]);
+      this.#drawn.set(key, (group = this.#group(job, this.#workspace.records)));
+    }
+    this.#append(pass, group, rows);
+  }
+
+  reset(rows: readonly number[], encoder?: GPUCommandEncoder): void {
+    this.#recorded(encoder, "reset", (commands) => {
+      for (const row of rows) commands.clearBuffer(this.buffer, row * this.rowBytes, 4 * STATE_WORDS);
+    });
+  }
+
+  copy(pairs: readonly (readonly [from: number, to: number])[], encoder?: GPUCommandEncoder): void {
+    const { COPY_SRC, COPY_DST } = USAGE;
+    // A buffer cannot be copied within itself, and every row is to be read before any is written.
+    const between = (this.#between ??= this.#workspace.buffer("history-copy", this.buffer.size, COPY_SRC | COPY_DST));
+    const bytes = this.rowBytes;
+    this.#recorded(encoder, "copy", (commands) => {
+      for (const [from] of pairs) commands.copyBufferToBuffer(this.buffer, from * bytes, between, from * bytes, bytes);
+      for (const [from, to] of pairs)
+        commands.copyBufferToBuffer(between, from * bytes, this.buffer, to * bytes, bytes);
+    });
+  }
+
+  async read(row: number): Promise<HistoryTokens> {
+    const bytes = this.rowBytes;
+    const words = await this.readBack!(bytes, (encoder, readback) =>
+      encoder.copyBufferToBuffer(this.buffer, row * bytes, readback, 0, bytes),
+    );
+    const [first, length, prompt] = words;
+    const ring = words.subarray(STATE_WORDS);
+    const tokens = Uint32Array.from({ length: length! }, (_, index) => ring[(first! + index) % ring.length]!);
+    return { prompt: tokens.slice(0, prompt), output: tokens.slice(prompt) };
+  }
+
+  #append(pass: GPUComputePassEncoder, group: GPUBindGroup, rows: number): void {
+    pass.setPipeline(this.#compiled().kernels.append);
+    pass.setBindGroup(0, group);
+    pass.dispatchWorkgroups(Math.ceil(rows / this.#shape.tuning.streamWorkgroup));
+  }
+
+  #job(words: number[]): GPUBuffer {
+    const job = this.#workspace.buffer("append-job", 4 * words.length, USAGE.STORAGE | USAGE.COPY_DST);
+    this.#device.queue.writeBuffer(job, 0, Uint32Array.from(words));
+    return job;
+  }
+
+  #group(job: GPUBuffer, incoming: GPUBuffer): GPUBindGroup {
+    return this.#device.createBindGroup({
+      label: "webgpu-token-sampler.appending",
+      layout: this.#pipelines.layouts.appending,
+      entries: [job, incoming, this.buffer].map((buffer, binding) => ({ binding, resource: { buffer } })),
+    });
+  }
+
+  /** Records into the caller's encoder, or into one that is submitted at once. */
+  #recorded(encoder: GPUCommandEncoder | undefined, noun: string, record: (encoder: GPUCommandEncoder) => void): void {
+    if (encoder !== undefined) return record(encoder);
+    const own = this.#device.createCommandEncoder({ label: `webgpu-token-sampler.history.${noun}` });
+    record(own);
+    this.#device.queue.submit([own.finish()]);
+  }
+}
