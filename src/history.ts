@@ -1,10 +1,13 @@
 import { show } from "./check.ts";
 import type { EngineHistory } from "./engine.ts";
 import { idsOf, type TokenList } from "./processing.ts";
+import type { GPUCommandEncoder } from "./webgpu-types.ts";
 
 /** What a row has said. */
 export interface HistoryTokens {
+  /** Oldest first; what the history has forgotten is missing. */
   readonly prompt: Uint32Array;
+  /** Oldest first. */
   readonly output: Uint32Array;
 }
 

@@ -5,6 +5,7 @@
 import { fail, numberOf, show } from "./check.ts";
 import { isGPUBuffer } from "./engine.ts";
 import { MAX_FLOAT, NO_TOKEN } from "./reference/numeric.ts";
+import type { GPUBuffer } from "./webgpu-types.ts";
 
 /** Token ids. */
 export type TokenList = readonly number[] | Uint32Array | Int32Array;
@@ -85,6 +86,7 @@ export const WHOLE_HISTORY = 0xffff_ffff;
 
 /** Words of a mask. */
 export interface MaskPlan {
+  /** A copy of the row's words, or the buffer that holds them. */
   readonly source: Uint32Array | GPUBuffer;
   /** Word of the row's first bit. */
   readonly offset: number;
@@ -92,34 +94,49 @@ export interface MaskPlan {
 
 /** DRY, with the penalty of every length worked out. */
 export interface DryPlan {
+  /** Shortest repeat that is penalised. */
   readonly allowedLength: number;
   /** Penalty of a repeat of `allowedLength` tokens, of one more, …; longer ones have the last. */
   readonly penalties: Float32Array;
+  /** Tokens that no repeat reaches across. */
   readonly breakers: Uint32Array;
+  /** How many of the last tokens are searched; {@link WHOLE_HISTORY} for all. */
   readonly window: number;
 }
 
 /** One row's processing. */
 export interface ProcessPlan {
+  /** Bit 1: may be drawn. */
   readonly allowed: MaskPlan | undefined;
+  /** Bit 1: must not be drawn. */
   readonly banned: MaskPlan | undefined;
+  /** Banned tokens. */
   readonly suppressed: Uint32Array;
-  /** `NO_TOKEN`: none. */
+  /** The only token; `NO_TOKEN` for any. */
   readonly forced: number;
+  /** Tokens banned while the output is shorter than `minTokens`. */
   readonly stops: Uint32Array;
+  /** Tokens of output that a row has at least. */
   readonly minTokens: number;
-  /** Sequences of two tokens or more. */
+  /** Banned sequences, of two tokens or more. */
   readonly badWords: readonly Uint32Array[];
-  /** 0: off. */
+  /** Length of the runs that must not repeat; 0 for none. */
   readonly ngram: number;
-  /** Ascending. */
+  /** Tokens with a bias, ascending. */
   readonly biasIds: Uint32Array;
+  /** Their biases. */
   readonly biases: Float32Array;
+  /** Repetition penalty as float32; 1 is off. */
   readonly repetition: number;
+  /** Frequency penalty as float32; 0 is off. */
   readonly frequency: number;
+  /** Presence penalty as float32; 0 is off. */
   readonly presence: number;
+  /** Whether frequency and presence come before repetition. */
   readonly additiveFirst: boolean;
+  /** How many of the last tokens the three penalties look at; {@link WHOLE_HISTORY} for all. */
   readonly window: number;
+  /** Penalties of repeats. */
   readonly dry: DryPlan | undefined;
   /** The first parameter that needs the history, if any does. */
   readonly history: keyof ProcessingParams | undefined;

@@ -3,7 +3,14 @@
  *
  * @module
  */
-export { type DryPlan, type MaskPlan, planProcess, type ProcessingParams, type ProcessPlan } from "../processing.ts";
+export {
+  type DryPlan,
+  type MaskPlan,
+  planProcess,
+  type ProcessingParams,
+  type ProcessPlan,
+  WHOLE_HISTORY,
+} from "../processing.ts";
 export { planRow, type RowPlan, type SamplingOrder, type SamplingParams, TOP_K_OFF, TOP_P_OFF } from "../params.ts";
 export { append } from "./append.ts";
 export { clear } from "./clear.ts";

@@ -7,19 +7,23 @@ export interface Marks {
   readonly touched: Uint32Array;
   /** Whether the token must not be drawn. `[ceil(vocabSize / 32)]` */
   readonly banned: Uint32Array;
-  /** What the history says of the token; see {@link countOf}, {@link isSeen} and {@link repeatOf}. `[vocabSize]` */
+  /**
+   * What the history says of the token: 20 bits count its appearances in the output, the next one says whether it was
+   * seen at all, and 11 bits hold the length of the longest repeat that it would go on with. `[vocabSize]`
+   */
   readonly words: Uint32Array;
 }
 
-/** A token's word: 20 bits count its appearances in the output, one says whether it was seen at all, … */
+/** The bit of a token's word that says whether it was seen. */
 export const SEEN: number = 2 ** 20;
-/** … and 11 bits hold the length of the longest repeat that it would go on with. */
+/** Where the length of the longest repeat begins. */
 export const REPEAT_SHIFT = 21;
 
 export const countOf = (word: number): number => word & (SEEN - 1);
 export const isSeen = (word: number): boolean => (word & SEEN) !== 0;
 export const repeatOf = (word: number): number => word >>> REPEAT_SHIFT;
 
+/** Marks of a row in which nothing is marked yet. */
 export function newMarks(vocabSize: number): Marks {
   const words = Math.ceil(vocabSize / 32);
   return {

@@ -67,10 +67,13 @@ function maskBit({ source, offset }: MaskPlan, id: number): boolean {
 
 /** Memory that {@link processed} works in, for one vocabulary. */
 export interface ProcessScratch {
+  /** All zero between rows. */
   readonly marks: Marks;
+  /** The last processed row. */
   readonly row: Float32Array;
 }
 
+/** Makes memory for {@link processed}. */
 export function processScratch(vocabSize: number): ProcessScratch {
   return { marks: newMarks(vocabSize), row: new Float32Array(vocabSize) };
 }

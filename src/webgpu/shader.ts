@@ -26,14 +26,14 @@ export interface ShaderFlags {
   readonly PROCESSED: boolean;
 }
 
-/** What stands in front of a kernel, by what the kernel does. */
-const LIBRARIES = {
+/** What a kernel does, which tells what has to stand in front of it. */
+export type LibraryName = "sampling" | "processing" | "history";
+
+const LIBRARIES: Readonly<Record<LibraryName, readonly string[]>> = {
   sampling: [params, int64, keys, weights, philox, logits, overlay, bindings],
   processing: [params, int64, float32, logits, overlay, processing, history],
   history: [history],
-} as const;
-
-export type LibraryName = keyof typeof LIBRARIES;
+};
 
 /** The WGSL of one kernel. */
 export function shaderSource(kernel: string, flags: ShaderFlags, library: LibraryName = "sampling"): string {
