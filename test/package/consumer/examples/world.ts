@@ -17,8 +17,21 @@ const refused: string[] = [];
 const adapter = await navigator.gpu.requestAdapter();
 export const device: GPUDevice = await adapter!.requestDevice();
 device.addEventListener("uncapturederror", ({ error }) => refused.push(error.message));
-export const sampler: Sampler = await createSampler({ vocabSize, maxBatch: batch * sequence, device });
+export const sampler: Sampler = await createSampler({
+  vocabSize,
+  maxBatch: batch * sequence,
+  maxHistory: 64,
+  device,
+});
 export const params: SamplingParams = { temperature: 0.8, topP: 0.9, seed: 7n };
+
+/** What is known beside the logits. */
+export const endOfText = 2;
+export const [promptTokens, acceptedTokens] = [
+  [5, 6, 7],
+  [8, 9],
+];
+export const grammarMask: Uint32Array = new Uint32Array(Math.ceil(vocabSize / 32)).fill(0x5555_5555);
 
 export const logitsBuffer: GPUBuffer = device.createBuffer({ size: 4 * vocabSize * batch * sequence, usage: 0x88 });
 export const tokenBuffer: GPUBuffer = device.createBuffer({ size: 8 * batch * sequence, usage: 0x88 });
