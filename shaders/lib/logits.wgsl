@@ -78,16 +78,20 @@ fn load_word(element: u32) -> u32 {
 #endif
 #endif
 
-// Whether every token of a group is one of the row, so that nobody has to look at each quad.
+// Whether every token of a group is one of the row and as the model gave it, so that nobody has to look at each quad.
 fn is_whole(row: Row, group: u32) -> bool {
+#if PROCESSED
+  return false;
+#else
   let last = id_of(row, quad_of(group, QUADS - 1u));
   return id_of(row, quad_of(group, 0u)) < call.vocab && last < call.vocab && call.vocab - last >= 4u;
+#endif
 }
 
 #if PROCESSED
 // The float32 bits of four consecutive tokens as processed: from the overlay where they are touched, -inf where they are
-// banned, else as the model gave them. What no whole quad covers is touched.
-fn load_quad_of(row: Row, quad: u32, whole: bool) -> vec4<u32> {
+// banned, else as the model gave them. What no whole quad covers is touched, and reaches no further than the row.
+fn load_quad(row: Row, quad: u32) -> vec4<u32> {
   let at = row.marks + (quad >> 3u) * 2u;
   let shift = vec4((quad & 7u) * 4u) + vec4(0u, 1u, 2u, 3u);
   let touched = (vec4(overlay[at]) >> shift) & vec4(1u);
@@ -98,16 +102,12 @@ fn load_quad_of(row: Row, quad: u32, whole: bool) -> vec4<u32> {
     let values = vec4(overlay[place], overlay[place + 1u], overlay[place + 2u], overlay[place + 3u]);
     bits = select(bits, values, touched != vec4(0u));
   }
-  bits = select(bits, vec4(MINUS_INFINITY), banned != vec4(0u));
-  if (whole) {
-    return bits;
-  }
   let ids = vec4(id_of(row, quad)) + vec4(0u, 1u, 2u, 3u);
-  return select(vec4(MINUS_INFINITY), bits, ids < vec4(call.vocab));
+  return select(vec4(MINUS_INFINITY), bits, (banned == vec4(0u)) & (ids < vec4(call.vocab)));
 }
 
-fn load_quad(row: Row, quad: u32) -> vec4<u32> {
-  return load_quad_of(row, quad, false);
+fn load_quad_of(row: Row, quad: u32, whole: bool) -> vec4<u32> {
+  return load_quad(row, quad);
 }
 #else
 // The float32 bits of four consecutive tokens; `whole` if the quad is known to lie in the row.
