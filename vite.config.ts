@@ -5,7 +5,14 @@ import { chromiumFlags } from "./scripts/browser.mjs";
 export default defineConfig({
   build: {
     lib: {
-      entry: { index: "src/index.ts", reference: "src/reference/index.ts" },
+      entry: {
+        index: "src/index.ts",
+        reference: "src/reference/index.ts",
+        onnxruntime: "src/integrations/onnxruntime.ts",
+        stream: "src/integrations/stream.ts",
+        transformers: "src/integrations/transformers.ts",
+        webllm: "src/integrations/webllm.ts",
+      },
       formats: ["es"],
     },
     target: "es2022",
@@ -22,7 +29,7 @@ export default defineConfig({
         test: {
           name: "node",
           include: ["test/**/*.test.ts"],
-          exclude: ["test/gpu/**", "test/package/**"],
+          exclude: ["test/gpu/**", "test/integrations/**", "test/package/**"],
           environment: "node",
         },
       },
@@ -37,9 +44,24 @@ export default defineConfig({
       },
       {
         extends: true,
+        // The examples import the package by its name.
+        resolve: {
+          alias: [
+            {
+              find: /^webgpu-token-sampler\/(\w+)$/,
+              replacement: new URL("src/integrations/$1.ts", import.meta.url).pathname,
+            },
+            { find: /^webgpu-token-sampler$/, replacement: new URL("src/index.ts", import.meta.url).pathname },
+          ],
+        },
+        // ONNX Runtime finds its wasm files beside its own module, so it must stay where it is.
+        optimizeDeps: {
+          exclude: ["onnxruntime-web", "@huggingface/transformers"],
+          include: ["@huggingface/tokenizers", "@huggingface/jinja", "onnxruntime-common", "onnx-proto"],
+        },
         test: {
           name: "gpu",
-          include: ["test/gpu/**/*.test.ts"],
+          include: ["test/gpu/**/*.test.ts", "test/integrations/**/*.test.ts"],
           browser: {
             enabled: true,
             headless: true,

@@ -72,7 +72,7 @@ class Graph {
         node: this.#nodes,
         initializer: this.#constants,
         input: [info("logits", FLOAT, [batch, vocab]), info("uniform", FLOAT, [batch, 1])].filter(({ name }) =>
-          this.#nodes.some(({ input }) => input.includes(name)),
+          this.#nodes.some(({ input }) => input?.includes(name!)),
         ),
         output: [info("tokens", INT64, [batch])],
       },
@@ -198,7 +198,7 @@ export async function onnxPeer(wasmFolder: string): Promise<Peer> {
             const uniform = new ort.Tensor("float32", Float32Array.from({ length: batch }, Math.random), [batch, 1]);
             outputs.push((await opened.run(mode === "greedy" ? { logits } : { logits, uniform }))["tokens"]!);
           }
-          const tokens = await Promise.all(outputs.map((output) => output.getData()));
+          const tokens = await Promise.all(outputs.map((output) => output.getData() as Promise<BigInt64Array>));
           for (const output of outputs) output.dispose();
           return tokens;
         };

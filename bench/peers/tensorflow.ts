@@ -8,7 +8,7 @@ import { type Calls, type LoadedPeer, MIN_P, type Peer, TEMPERATURE, TOP_K, TOP_
 type Sample = (logits: tf.Tensor) => tf.Tensor;
 
 /** Draws from rows of logits; a row of one output. */
-const draw = (logits: tf.Tensor): tf.Tensor => tf.multinomial(logits, 1);
+const draw = (logits: tf.Tensor): tf.Tensor => tf.multinomial(logits as tf.Tensor2D, 1);
 
 /** The k best, cut where their mass reaches p, and one of them drawn. */
 function best(logits: tf.Tensor, k: number, p: number): tf.Tensor {

@@ -1,0 +1,97 @@
+/**
+ * A logits processor for `generate()` of transformers.js: its `temperature`, `top_k`, `top_p`, `min_p` and `seed` then
+ * really apply, row by row, with the tokens that this package promises.
+ *
+ * `generate()` hands its processors logits in CPU memory and takes what they return at once, so this is the CPU engine.
+ *
+ * @module
+ */
+import { show } from "../check.ts";
+import type { SamplingParams } from "../params.ts";
+import { RowSampler } from "./keep-sampled.ts";
+
+type SnakeCase<Name extends string> = Name extends `${infer Letter}${infer Rest}`
+  ? `${Letter extends Lowercase<Letter> ? Letter : `_${Lowercase<Letter>}`}${SnakeCase<Rest>}`
+  : "";
+
+/** The sampling parameters, spelt as `generate()` spells them: `temperature`, `top_k`, `top_p`, `min_p`, `seed`, … */
+export type SamplingSettings = { readonly [Name in keyof SamplingParams as SnakeCase<Name>]: SamplingParams[Name] };
+
+/** The part of a transformers.js tensor that a processor touches. */
+export interface LogitsTensor {
+  /** `[rows, vocabulary]` */
+  readonly dims: readonly number[];
+  /** A `Float32Array`, which is written. */
+  readonly data: unknown;
+}
+
+/** What `generate()` calls in every step, like its own processors: a function that also has itself as `_call`. */
+export interface LogitsProcessor {
+  /** Samples a token for each row, and leaves nothing else in `logits`. */
+  <T extends LogitsTensor>(inputIds: readonly (readonly bigint[])[], logits: T): T;
+  /** The function itself. */
+  _call<T extends LogitsTensor>(inputIds: readonly (readonly bigint[])[], logits: T): T;
+}
+
+/** How {@link logitsProcessor} reads a batch. */
+export interface LogitsProcessorOptions {
+  /** The id that fills up shorter rows of a batch on the left. Given, a row's text does not depend on how much of it there is. */
+  readonly padTokenId?: number;
+}
+
+/**
+ * Makes a processor for `generate({ …, logits_processor, do_sample: false })`, to be pushed into a `LogitsProcessorList`.
+ *
+ * It leaves only the token that it sampled, with the logit 0 and all others at -inf, so whatever samples afterwards returns that
+ * token. The position in the random stream is the number of tokens that the row has: the same prompt and seed give the
+ * same text, and a text that is handed in again as a prompt goes on as if it had never stopped.
+ *
+ * @param settings one object for all rows, or one per row of the batch
+ * @throws (from `generate()`) TypeError or RangeError for bad settings, Error for a row without any candidate
+ */
+export function logitsProcessor(
+  settings: SamplingSettings | readonly SamplingSettings[] = {},
+  { padTokenId }: LogitsProcessorOptions = {},
+): LogitsProcessor {
+  const pad = padTokenId === undefined ? undefined : BigInt(padTokenId);
+  const rows = Array.isArray(settings) ? (settings as readonly SamplingSettings[]) : undefined;
+  const sampler = new RowSampler(
+    (row) => paramsOf(rows === undefined ? (settings as SamplingSettings) : rows[row]!),
+    -Infinity,
+  );
+  const process = <T extends LogitsTensor>(inputIds: readonly (readonly bigint[])[], logits: T): T => {
+    const { data, dims } = logits;
+    if (!(data instanceof Float32Array)) throw new TypeError(`logits: expected a float32 tensor, got ${show(data)}`);
+    const vocabSize = dims.at(-1)!;
+    if (data.length !== inputIds.length * vocabSize) {
+      throw new RangeError(
+        `logits: expected [${inputIds.length}, ${vocabSize}], one row for each of input_ids, got ${data.length} logits`,
+      );
+    }
+    if (rows !== undefined && rows.length !== inputIds.length) {
+      throw new RangeError(
+        `settings: expected one object for all rows or an array of ${inputIds.length}, got ${rows.length}`,
+      );
+    }
+    for (const [row, ids] of inputIds.entries()) {
+      const padding = pad === undefined ? 0 : ids.findIndex((id) => id !== pad);
+      const position = padding === -1 ? 0 : ids.length - padding;
+      sampler.keepSampled(data.subarray(row * vocabSize, (row + 1) * vocabSize), row, position);
+    }
+    return logits;
+  };
+  return Object.assign(process, { _call: process });
+}
+
+/** `top_k` becomes `topK`. */
+function paramsOf(settings: SamplingSettings): SamplingParams {
+  if (typeof settings !== "object" || settings === null) {
+    throw new TypeError(`settings: expected an object of sampling settings, got ${show(settings)}`);
+  }
+  return Object.fromEntries(
+    Object.entries(settings).map(([name, value]) => [
+      name.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase()),
+      value,
+    ]),
+  );
+}
