@@ -51,6 +51,13 @@ const PRESETS: Readonly<Record<string, Preset>> = {
 /** What the bench beside its peers takes for what is left out. */
 export const PEERS_DEFAULTS: Preset = { rounds: 4 };
 
+/** The same for the sweep of tunings. */
+export const TUNE_DEFAULTS: Preset = {
+  shapes: cross([128_256], [8]),
+  inputs: ["peaked"],
+  modes: ["greedy", "top-k+top-p", "top-p"],
+};
+
 /**
  * @param argv arguments after the program's name
  * @param more options besides those of {@link HELP}

@@ -168,7 +168,8 @@ function byMode(contenders: readonly Contender[]): Contender[] {
   return MODE_NAMES.flatMap((name) => contenders.filter(({ mode }) => mode === name));
 }
 
-function upload(device: GPUDevice, data: Float32Array<ArrayBuffer>, cold: boolean): GPUBuffer[] {
+/** Logits on the GPU; so many copies for a cold run that no cache holds them. */
+export function upload(device: GPUDevice, data: Float32Array<ArrayBuffer>, cold: boolean): GPUBuffer[] {
   const copies = cold ? Math.ceil(COLD_BYTES / data.byteLength) : 1;
   return Array.from({ length: Math.min(copies, 64) }, () => {
     const buffer = device.createBuffer({

@@ -7,7 +7,8 @@ export function digits(value: number): string {
   return Math.abs(value) >= 100 ? value.toFixed(0) : value.toPrecision(3);
 }
 
-const spread = (summary: Summary | undefined): string =>
+/** A median with its quartiles. */
+export const spread = (summary: Summary | undefined): string =>
   summary === undefined ? "" : `${digits(summary.median)} (${digits(summary.low)}–${digits(summary.high)})`;
 
 /** The clock that a case was timed by: the GPU's where it has one. */
