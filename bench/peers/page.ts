@@ -56,13 +56,15 @@ async function benchPeers(parts: readonly BenchOptions[], names: readonly string
   return { adapter: found.adapter, cases, mismatches, peers: reports };
 }
 
-/** The peers, our own call with its readback written out, and hand-written JavaScript on rows in CPU memory. */
+/** The peers, our own other ways to have tokens in JavaScript, and hand-written JavaScript on rows in CPU memory. */
 async function others(peers: readonly Peer[], logits: Logits, modes: readonly ModeName[]): Promise<Others> {
   const contenders: Contender[] = [];
   const releases: (() => void)[] = [];
-  const encoded = await encodeAndRead(logits, modes);
-  contenders.push(...encoded.contenders, ...javaScriptRows(logits, modes));
-  releases.push(() => encoded.release());
+  for (const ours of [await encodeAndRead(logits, modes), await copyToCpuEngine(logits, modes)]) {
+    contenders.push(...ours.contenders);
+    releases.push(() => ours.release());
+  }
+  contenders.push(...javaScriptRows(logits, modes));
   for (const peer of peers) {
     const loaded: LoadedPeer = await peer.load(logits);
     releases.push(() => loaded.release());
@@ -105,6 +107,30 @@ async function encodeAndRead({ vocab, batch, device, buffers }: Logits, modes: r
       sampler.destroy();
       readback.destroy();
       tokens.destroy();
+    },
+  };
+}
+
+/** Our CPU engine on logits that are copied out of the GPU. */
+async function copyToCpuEngine({ vocab, batch, device, buffers }: Logits, modes: readonly ModeName[]): Promise<Others> {
+  const sampler = await createSampler({ vocabSize: vocab, maxBatch: batch, engine: "cpu" });
+  const readback = new Readback(device);
+  const call = async (mode: ModeName): Promise<Uint32Array> => {
+    // A call sees the logits as they are when it is made, so it may outlive the mapping.
+    const sample = (mapped: ArrayBuffer): ReturnType<typeof sampler.sample> =>
+      sampler.sample(new Float32Array(mapped), { ...MODES[mode], seed: SEED });
+    const pending = await readback.read(buffers[0]!, 4 * vocab * batch, (mapped) => [sample(mapped)] as const);
+    return (await pending[0]).tokens;
+  };
+  return {
+    contenders: modes.map((mode) => ({
+      who: "webgpu-token-sampler, copy + CPU engine",
+      mode,
+      tokens: (calls) => Promise.all(Array.from({ length: calls }, () => call(mode))),
+    })),
+    release: () => {
+      sampler.destroy();
+      readback.destroy();
     },
   };
 }

@@ -45,6 +45,7 @@ const COLORS: readonly (readonly [light: string, dark: string])[] = [
   ["#8f3b76", "#e79cc8"],
   ["#8a6d00", "#f0e442"],
   ["#3d3d99", "#a9a9ff"],
+  ["#0a7d8c", "#7fe0ee"],
 ];
 
 /** The style sheet of all charts. */
@@ -77,6 +78,7 @@ const shapes: readonly ((x: number, y: number) => string)[] = [
   (x, y) => `M${x},${y - 5}l5,5l-5,5l-5,-5Z`,
   (x, y) => `M${x},${y + 5}l4.5,-8h-9Z`,
   (x, y) => `M${x - 1},${y - 4}h2v3h3v2h-3v3h-2v-3h-3v-2h3Z`,
+  (x, y) => `M${x - 4},${y}l4,-4v8Z`,
 ];
 
 interface Axis {

@@ -12,11 +12,13 @@ import {
   limitPoints,
   ourBest,
   OURS,
+  OURS_COPY,
 } from "./figures.ts";
 
 const LIMIT = "read limit";
 /** Who has which colour and mark. */
-const STYLES = [OURS, LIMIT, COPY, "transformers.js", "TensorFlow.js", "ONNX Runtime Web", "jax-js"];
+const OURS_COPY_LABEL = "copy + our CPU engine";
+const STYLES = [OURS, LIMIT, COPY, "transformers.js", "TensorFlow.js", "ONNX Runtime Web", "jax-js", OURS_COPY_LABEL];
 const styleOf = (who: string): number => Math.max(0, STYLES.indexOf(who));
 
 const point = (x: number, { median, low, high }: Summary): Point => ({ x, y: median, low, high });
@@ -42,6 +44,11 @@ export function batchChart(result: BenchResult, input: Case["input"], mode: Mode
   const series: Series[] = [
     { name: OURS, style: styleOf(OURS), points: points(cases, (one) => ourBest(one, mode)) },
     { name: LIMIT, style: styleOf(LIMIT), reference: true, points: points(cases, ({ limit }) => limit.wall) },
+    {
+      name: OURS_COPY_LABEL,
+      style: styleOf(OURS_COPY_LABEL),
+      points: points(cases, (one) => endToEnd(figureOf(one, OURS_COPY, mode), one.batch)),
+    },
     ...others.map((who) => ({
       name: who,
       style: styleOf(who),

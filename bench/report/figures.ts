@@ -5,6 +5,7 @@ import { digits, gigabytes, limitOf, timeOf } from "../table.ts";
 
 export const OURS = "webgpu-token-sampler";
 export const OURS_ENCODE = "webgpu-token-sampler, encode";
+export const OURS_COPY = "webgpu-token-sampler, copy + CPU engine";
 export const OURS_CPU = "webgpu-token-sampler, CPU engine";
 export const JAVASCRIPT = "JavaScript";
 export const COPY = "copy + JavaScript";
@@ -119,6 +120,31 @@ export function notesOf(one: Case): string[] {
     }
   }
   return [...modes].map(([note, names]) => `${note} (${names.join("; ")})`);
+}
+
+/** Every case and mode in which someone else has the tokens sooner. */
+export function slowerThan(result: BenchResult): Table {
+  const rows: string[][] = [];
+  for (const one of result.cases) {
+    for (const mode of new Set(one.figures.map((figure) => figure.mode))) {
+      const ours = ourBest(one, mode);
+      if (ours === undefined) continue;
+      for (const figure of one.figures) {
+        const time = figure.mode === mode ? endToEnd(figure, one.batch) : undefined;
+        if (time === undefined || figure.who === OURS || figure.who === OURS_ENCODE || time.median >= ours.median)
+          continue;
+        rows.push([
+          caseName(one),
+          MODE_LABELS[mode],
+          spread(ours),
+          figure.who,
+          spread(time),
+          digits(ours.median / time.median),
+        ]);
+      }
+    }
+  }
+  return { head: ["rows", "mode", "ours, ms", "who is faster", "ms", "times as fast"], rows };
 }
 
 /** The CPU engine beside hand-written JavaScript, milliseconds a row. */

@@ -4,7 +4,17 @@ import { verdictNote } from "../peers/verdict.ts";
 import { describe } from "../table.ts";
 import { batchChart } from "./charts.ts";
 import { lineChart } from "./chart.ts";
-import { caseName, caseOf, cpuRows, growthTable, kindOf, notesOf, overview, sideBySide } from "./figures.ts";
+import {
+  caseName,
+  caseOf,
+  cpuRows,
+  growthTable,
+  kindOf,
+  notesOf,
+  overview,
+  sideBySide,
+  slowerThan,
+} from "./figures.ts";
 import { escapeCell, markdownTable } from "./text.ts";
 
 export const BEGIN = "<!-- bench: begin (written by npm run bench:report) -->";
@@ -35,6 +45,12 @@ export function reportMarkdown(results: readonly BenchResult[]): string {
       lines.push(`### ${caseName(one)}`, "", ...markdownTable(head, rows, 1), "");
     }
     if (kind !== "peers") continue;
+    const slower = slowerThan(result);
+    lines.push("### Where something else is faster", "");
+    lines.push(
+      ...(slower.rows.length === 0 ? ["Nowhere in this run."] : markdownTable(slower.head, slower.rows, 2)),
+      "",
+    );
     for (const one of result.cases) {
       const { head, rows } = sideBySide(one);
       lines.push(`### Everyone, ms to tokens: ${caseName(one)}`, "", ...markdownTable(head, rows, 1), "");

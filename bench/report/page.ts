@@ -4,7 +4,17 @@ import { verdictNote } from "../peers/verdict.ts";
 import { describe } from "../table.ts";
 import { chartStyle, lineChart } from "./chart.ts";
 import { batchChart, growthChart } from "./charts.ts";
-import { caseName, cpuRows, growthTable, kindOf, notesOf, overview, sideBySide, type Table } from "./figures.ts";
+import {
+  caseName,
+  cpuRows,
+  growthTable,
+  kindOf,
+  notesOf,
+  overview,
+  sideBySide,
+  slowerThan,
+  type Table,
+} from "./figures.ts";
 import { escapeXml, htmlTable } from "./text.ts";
 
 const STYLE = `
@@ -92,6 +102,7 @@ function peersSections(result: BenchResult, draw: (chart: ReturnType<typeof batc
   const inputs = [...new Set(result.cases.map(({ input }) => input))];
   const modes = [...new Set(result.cases.flatMap(({ figures }) => figures.map(({ mode }) => mode)))];
   const cpu = cpuRows(result);
+  const slower = slowerThan(result);
   return [
     "<h2>Beside what one would take instead</h2>",
     facts(result),
@@ -101,6 +112,10 @@ flight, as a single one is mostly waiting. Everyone is called in turn, every oth
       (input) => `<div class="charts">${modes.map((mode) => draw(batchChart(result, input, mode))).join("")}</div>`,
     ),
     ...result.cases.map((one) => table(caseName(one), overview(one), 1)),
+    "<h3>Where something else is faster</h3>",
+    slower.rows.length === 0
+      ? "<p>Nowhere in this run.</p>"
+      : table("Milliseconds from logits on the GPU to tokens in JavaScript", slower, 2),
     "<h3>Everyone, milliseconds from logits on the GPU to tokens in JavaScript</h3>",
     ...result.cases.flatMap((one) => [
       table(caseName(one), sideBySide(one), 1),

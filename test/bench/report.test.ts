@@ -3,7 +3,15 @@ import type { BenchResult, Case, Figure, ModeName, Summary } from "../../bench/c
 import { judge, type KeptRow, verdictNote } from "../../bench/peers/verdict.ts";
 import { decadeTicks, lineChart, spreadLabels } from "../../bench/report/chart.ts";
 import { batchChart, growthChart } from "../../bench/report/charts.ts";
-import { bestLibrary, endToEnd, growthCases, growthOver, growthTable, overview } from "../../bench/report/figures.ts";
+import {
+  bestLibrary,
+  endToEnd,
+  growthCases,
+  growthOver,
+  growthTable,
+  overview,
+  slowerThan,
+} from "../../bench/report/figures.ts";
 import { BEGIN, END, readmeSection, replaceSection, reportMarkdown } from "../../bench/report/markdown.ts";
 import { reportPage } from "../../bench/report/page.ts";
 import { escapeCell, escapeXml, htmlTable, markdownTable } from "../../bench/report/text.ts";
@@ -185,6 +193,23 @@ describe("figures", () => {
   it("gives the better of sample and encode", () => {
     expect(overview(peaked(1)).rows[0]![4]).toMatch(/^2\.25 /u);
     expect(overview(peaked(8)).rows[0]![4]).toMatch(/^24\.0 /u);
+  });
+
+  it("names everyone who is faster, and nobody who is not", () => {
+    expect(slowerThan(peers).rows).toEqual([]);
+    const one = peaked(8);
+    const quick = figure("quick", "top-k+top-p", { tokens: at(12) });
+    const { rows } = slowerThan(result("c", [{ ...one, figures: [...one.figures, quick] }]));
+    expect(rows).toEqual([
+      [
+        "peaked rows, vocabulary 1,000, batch 8",
+        "top-k 50 + top-p 0.9",
+        "24.0 (21.6–26.4)",
+        "quick",
+        "12.0 (10.8–13.2)",
+        "2.00",
+      ],
+    ]);
   });
 
   it("fits growth over the size that varies", () => {
