@@ -1,6 +1,6 @@
 /** Sweeps how the kernels are cut: one field after the other away from the adapter's row, each beside the read limit. */
 import { createSampler, type Sampler, type Tuning } from "../src/index.ts";
-import { adapterClass, TUNINGS } from "../src/webgpu/tuning.ts";
+import { type AdapterClass, adapterClass, TUNINGS } from "../src/webgpu/tuning.ts";
 import { batch as makeLogits } from "../test/support/inputs.ts";
 import {
   type Adapter,
@@ -18,13 +18,28 @@ import { type BenchDevice, upload } from "./run.ts";
 import { summarize } from "./statistics.ts";
 import { spread } from "./table.ts";
 
-/** What is tried in each field; a field that has no line here does not compile. */
-export const CANDIDATES: { readonly [Field in keyof Tuning]: readonly Tuning[Field][] } = {
-  streamWorkgroup: [16, 32, 64, 128, 256],
-  drawWorkgroup: [4, 16, 64, 128, 256],
-  lanes: [1, 4, 16, 32],
-  quads: [4, 8, 16, 32, 64],
-  subgroups: [false, true],
+/** Values to try, field by field. */
+export type Candidates = { readonly [Field in keyof Tuning]: readonly Tuning[Field][] };
+
+/**
+ * What is tried on which class of adapter; a field that has no line here does not compile. A CPU that runs shaders needs
+ * seconds to compile a variant, and wide workgroups are hopeless there, so it tries less.
+ */
+export const CANDIDATES: Readonly<Record<AdapterClass, Candidates>> = {
+  software: {
+    streamWorkgroup: [16, 32, 64],
+    drawWorkgroup: [4, 16, 64],
+    lanes: [1, 4],
+    quads: [8, 16, 32],
+    subgroups: [false, true],
+  },
+  gpu: {
+    streamWorkgroup: [32, 64, 128, 256],
+    drawWorkgroup: [64, 128, 256],
+    lanes: [1, 4, 8, 16, 32],
+    quads: [4, 8, 16, 32, 64],
+    subgroups: [false, true],
+  },
 };
 
 /** A field with another value than the row has. */
@@ -34,11 +49,12 @@ export interface Variant {
   readonly tuning: Tuning;
 }
 
-/** The row, then every value that it does not have, field by field. */
-export function variantsOf(row: Tuning): Variant[] {
+/** The class's row, then every value that it does not have, field by field. */
+export function variantsOf(adapter: AdapterClass): Variant[] {
+  const row = TUNINGS[adapter];
   const variants: Variant[] = [{ tuning: row }];
-  for (const field of Object.keys(CANDIDATES) as (keyof Tuning)[]) {
-    for (const value of CANDIDATES[field]) {
+  for (const field of Object.keys(CANDIDATES[adapter]) as (keyof Tuning)[]) {
+    for (const value of CANDIDATES[adapter][field]) {
       if (value !== row[field]) variants.push({ field, tuning: { ...row, [field]: value } });
     }
   }
@@ -79,7 +95,7 @@ export async function tune(
       const name = `${input} rows, vocabulary ${vocab.toLocaleString("en")}, batch ${batch}`;
       const [buffer] = upload(device, makeLogits([input], vocab, batch, 1), false) as [GPUBuffer];
       const run = { device, clock, limit, options, progress, name, buffer, vocab, batch };
-      cases.push({ name, rows: await sweep(variantsOf(TUNINGS[row]), run) });
+      cases.push({ name, rows: await sweep(variantsOf(row), run) });
       buffer.destroy();
       if (errors.length > 0) throw new Error(`tune: the GPU refused something: ${errors.join("\n")}`);
     }
@@ -108,6 +124,7 @@ async function sweep(variants: readonly Variant[], run: Run): Promise<TuneRow[]>
   const samplers = new Map<Variant, Sampler>();
   const refused = new Map<Variant, string>();
   for (const variant of variants) {
+    progress(`${name}: making ${nameOf(variant)} (${samplers.size + refused.size + 1} of ${variants.length})`);
     try {
       const { tuning } = variant;
       samplers.set(variant, await createSampler({ vocabSize: vocab, maxBatch: batch, device, tuning }));
