@@ -93,11 +93,13 @@ export function parseCommandLine(
   const text = (name: string): string | undefined => values[name] as string | undefined;
   const preset = text("preset") === undefined ? defaults : PRESETS[text("preset")!];
   if (preset === undefined) throw new UsageError(`--preset: expected ${Object.keys(PRESETS).join(", ")}`);
+  const usual = preset.shapes ?? cross([128_256], [1, 8, 32]);
+  const sizes = (name: keyof Shape): number[] =>
+    text(name) === undefined ? [...new Set(usual.map((shape) => shape[name]))] : numbers(`--${name}`, text(name)!);
   const explicit = text("vocab") !== undefined || text("batch") !== undefined;
-  const shapes = cross(numbers("--vocab", text("vocab") ?? "128256"), numbers("--batch", text("batch") ?? "1,8,32"));
   return {
     options: {
-      shapes: explicit ? shapes : (preset.shapes ?? shapes),
+      shapes: explicit ? cross(sizes("vocab"), sizes("batch")) : usual,
       inputs: names("--input", text("input"), inputNames, preset.inputs ?? ["peaked", "flat", "equal"]),
       modes: names("--mode", text("mode"), MODE_NAMES, preset.modes ?? MODE_NAMES),
       rounds: numbers("--rounds", text("rounds") ?? String(preset.rounds ?? 5))[0]!,

@@ -16,7 +16,9 @@ describe("command line of the bench", () => {
     expect(parseCommandLine([], {}, PEERS_DEFAULTS).options.rounds).toBe(4);
     expect(parseCommandLine(["--rounds", "2"], {}, PEERS_DEFAULTS).options.rounds).toBe(2);
     expect(parseCommandLine([], {}, TUNE_DEFAULTS).options.shapes).toEqual([{ vocab: 128_256, batch: 8 }]);
-    expect(parseCommandLine(["--batch", "1,2"], {}, TUNE_DEFAULTS).options.shapes).toHaveLength(2);
+    expect(parseCommandLine(["--vocab", "7"], {}, TUNE_DEFAULTS).options.shapes).toEqual([{ vocab: 7, batch: 8 }]);
+    expect(parseCommandLine(["--vocab", "7"]).options.shapes.map(({ batch }) => batch)).toEqual([1, 8, 32]);
+    expect(parseCommandLine(["--preset", "full", "--batch", "2"]).options.shapes).toHaveLength(4);
   });
 
   it.each([["--mode", "top-q"], ["--batch", "0"], ["--vocab", "1e3"], ["--preset", "huge"], ["--nonsense"]])(
