@@ -1,7 +1,8 @@
 /** Finds a Chromium for GPU tests and benches; installs one where that is possible. */
-import { execFileSync, spawnSync } from "node:child_process";
+import { execFileSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { chromium } from "playwright";
+import { onPath } from "./drivers.mjs";
 
 const SYSTEM = ["google-chrome-stable", "google-chrome", "chromium", "chromium-browser"];
 const MAC = "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome";
@@ -48,8 +49,8 @@ function fromEnvironment() {
 
 function fromSystem() {
   for (const name of SYSTEM) {
-    const { status, stdout } = spawnSync("sh", ["-c", `command -v ${name}`], { encoding: "utf8" });
-    if (status === 0) return { path: stdout.trim(), from: "the system" };
+    const path = onPath(name);
+    if (path !== undefined) return { path, from: "the system" };
   }
   return existsSync(MAC) ? { path: MAC, from: "the system" } : undefined;
 }

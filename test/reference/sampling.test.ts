@@ -11,5 +11,5 @@ describe("draws, on the CPU", () =>
   testDraws(
     () => many,
     100,
-    (mode) => (mode === 0 ? 2000 : 400),
+    (mode) => (mode === 0 ? 3000 : 1000),
   ));

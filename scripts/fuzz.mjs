@@ -1,0 +1,40 @@
+/**
+ * Random calls on Dawn for Node, compared with the reference. A failing one is made small and printed as a line.
+ *
+ *   npm run fuzz                              one minute, a seed of the day's
+ *   npm run fuzz -- --minutes 60 --seed 7
+ *   npm run fuzz -- --replay '{"vocabSize":…}'
+ */
+import { parseArgs } from "node:util";
+import { runnerImport } from "vite";
+import { dawnDevice } from "./dawn.mjs";
+
+const { values } = parseArgs({
+  options: {
+    minutes: { type: "string", default: "1" },
+    seed: { type: "string", default: String(Date.now() % 2 ** 31) },
+    replay: { type: "string" },
+    hardware: { type: "boolean", default: false },
+  },
+});
+const device = await dawnDevice(values.hardware);
+const load = async (file) => (await runnerImport(file, { configFile: false, logLevel: "error" })).module;
+const { fuzz, replay } = await load("./test/fuzz/fuzz.ts");
+
+if (values.replay === undefined) {
+  const seed = Number(values.seed);
+  console.log(`Fuzzing for ${values.minutes} minute(s) with --seed ${seed}`);
+  const began = performance.now();
+  const minutes = () => ((performance.now() - began) / 60_000).toFixed(1);
+  const { cases, rows, failure } = await fuzz(device, {
+    seed,
+    milliseconds: 60_000 * Number(values.minutes),
+    log: (cases, rows) => console.log(`  ${minutes()} min: ${cases} cases, ${rows} rows, all equal`),
+  });
+  console.log(`${cases} cases, ${rows} rows in ${minutes()} min: ${failure === undefined ? "all equal" : "DIFFERENT"}`);
+  if (failure !== undefined) console.log(`${failure.difference}\nnpm run fuzz -- --replay '${failure.line}'`);
+  process.exit(failure === undefined ? 0 : 1);
+}
+const difference = await replay(device, values.replay);
+console.log(difference ?? "equal");
+process.exit(difference === undefined ? 0 : 1);

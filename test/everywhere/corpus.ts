@@ -1,0 +1,119 @@
+/**
+ * The fixed calls that every runtime is asked: named inputs × parameters × types × places in memory.
+ *
+ * Nothing here depends on the runtime: inputs are made with integer arithmetic and single rounded operations.
+ */
+import type { LogitsType } from "../../src/reference/convert.ts";
+import type { SamplingParams } from "../../src/params.ts";
+import { paramSets, show } from "../support/cases.ts";
+import { batch, type InputName, inputNames } from "../support/inputs.ts";
+import { floatToBfloat, floatToHalf } from "../support/oracle.ts";
+
+/** Parameters of one row, with nothing left to chance. */
+export type RowParams = SamplingParams & { readonly seed: bigint; readonly position: bigint };
+
+/** One call of the sampler. */
+export interface Call {
+  /** How a person finds it again. */
+  readonly name: string;
+  readonly logits: Float32Array<ArrayBuffer> | Uint16Array<ArrayBuffer>;
+  readonly offset: number;
+  readonly rowStride: number;
+  /** One per row. */
+  readonly params: readonly RowParams[];
+  /** Further draws from the same logits, which go on where the row's counter stands, and one by `encode`. */
+  readonly further: number;
+}
+
+/** Calls of one shape. Every section has a digest of its own, so that a difference can be narrowed down. */
+export interface Section {
+  readonly name: string;
+  readonly vocabSize: number;
+  readonly rows: number;
+  readonly logitsType: LogitsType;
+  /** Under which configurations it is run besides the sampler as it comes: all, those for 16 bits, or none. */
+  readonly core: "all" | "half" | "none";
+  readonly calls: () => Generator<Call>;
+}
+
+/** Seeds and positions at the ends of their ranges, and where a word ends. */
+const WIDE: readonly bigint[] = [0n, 1n, 2n ** 32n - 1n, 2n ** 32n, 2n ** 63n, 2n ** 64n - 1n];
+
+/** A well-spread 64-bit number (Fibonacci hashing), so that neither word of a seed is always 0. */
+const spread = (n: number): bigint => BigInt.asUintN(64, BigInt(n) * 0x9e37_79b9_7f4a_7c15n);
+
+interface Shape {
+  readonly vocabSize: number;
+  readonly names?: readonly InputName[];
+  readonly logitsType?: LogitsType;
+  readonly core?: Section["core"];
+  /** Elements in front of the first row, and from the end of a row to the start of the next. */
+  readonly lead?: number;
+  readonly gap?: number;
+  /** Every so many of the parameter sets. */
+  readonly every?: number;
+  readonly further?: number;
+  /** All rows of a call with the same parameters, or each with its own. */
+  readonly uniform?: boolean;
+}
+
+function section(shape: Shape): Section {
+  const { vocabSize, names = inputNames, logitsType = "float32", core = "none", lead = 0, gap = 0 } = shape;
+  const { every = 1, uniform = false, further = 0 } = shape;
+  const rows = names.length;
+  const place = lead + gap === 0 ? "" : `, offset ${lead}, gap ${gap}`;
+  const name = `${logitsType}, ${vocabSize} tokens${place}${uniform ? ", one parameter set a call" : ""}`;
+  function* calls(): Generator<Call> {
+    for (let index = 0; index < paramSets.length; index += every) {
+      const paramsOf = (row: number): SamplingParams => paramSets[(index + (uniform ? 0 : row)) % paramSets.length]!;
+      const packed = batch(names, vocabSize, rows, index);
+      const rowStride = vocabSize + gap;
+      // What lies between the rows must never be seen: it is larger than any logit but infinity.
+      const placed = new Float32Array(lead + (rows - 1) * rowStride + vocabSize + gap).fill(1e30);
+      for (let row = 0; row < rows; row++) {
+        placed.set(packed.subarray(row * vocabSize, (row + 1) * vocabSize), lead + row * rowStride);
+      }
+      yield {
+        name: `batch(${names === inputNames ? "inputNames" : names.join()}, ${vocabSize}, ${rows}, ${index})`,
+        logits: convert(placed, logitsType),
+        offset: lead,
+        rowStride,
+        params: Array.from({ length: rows }, (_, row) => ({
+          ...paramsOf(row),
+          seed: row < WIDE.length ? WIDE[row]! : spread(row + rows * index),
+          position: WIDE[index % WIDE.length]! ^ BigInt(row >> 3),
+        })),
+        further,
+      };
+    }
+  }
+  return { name, vocabSize, rows, logitsType, core, calls };
+}
+
+function convert(values: Float32Array<ArrayBuffer>, type: LogitsType): Call["logits"] {
+  if (type === "float32") return values;
+  return type === "float16" ? floatToHalf(values) : floatToBfloat(values);
+}
+
+/** Everything that is asked. */
+export const sections: readonly Section[] = [
+  ...[1, 2, 3, 5, 31, 64, 128].map((vocabSize) => section({ vocabSize })),
+  section({ vocabSize: 127, core: "all", every: 3, further: 2 }),
+  section({ vocabSize: 600, uniform: true, every: 2 }),
+  // As many tokens as are filtered in one go: what is compared one by one takes longest here.
+  section({ vocabSize: 1001, core: "all", every: 11 }),
+  section({ vocabSize: 2049, core: "all", every: 8 }),
+  section({ vocabSize: 4097, every: 2 }),
+  section({ vocabSize: 333, logitsType: "float16", core: "half", every: 5 }),
+  section({ vocabSize: 1003, logitsType: "float16", every: 7 }),
+  section({ vocabSize: 601, logitsType: "bfloat16", every: 3 }),
+  section({ vocabSize: 601, lead: 3, gap: 2, every: 6 }),
+  section({ vocabSize: 599, logitsType: "float16", lead: 5, gap: 4, every: 6 }),
+  section({ vocabSize: 32_003, names: ["peaked", "flat", "tiesAtCut", "clustered", "equal", "rawBits"], every: 6 }),
+  section({ vocabSize: 151_936, names: ["peaked", "flat", "tiesAtCut", "clustered"], every: 8 }),
+];
+
+/** A row of a call as it reads in a message. */
+export function describeRow(call: Call, row: number): string {
+  return `${call.name}, row ${row}, ${show(call.params[row]!)}`;
+}

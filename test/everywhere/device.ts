@@ -1,0 +1,164 @@
+/** Asks a device for the rows of a call, through the public interface. */
+import type { RowSample } from "../../src/reference/draw.ts";
+import { logprobOf } from "../../src/reference/draw.ts";
+import type { SamplingParams } from "../../src/params.ts";
+import { createSampler, type Sampler } from "../../src/sampler.ts";
+import { RECORD_WORDS, unpackRecord } from "../../src/webgpu/pack.ts";
+import type { Configuration } from "./configurations.ts";
+import type { Call, RowParams, Section } from "./corpus.ts";
+import { wordsOfRow } from "./outcome.ts";
+
+/** A sampler together with its records, which hold the weights and masses that the public interface rounds. */
+export interface Opened {
+  readonly sampler: Sampler;
+  readonly records: GPUBuffer;
+}
+
+/** Makes a sampler for a section, and catches its records as they are created. */
+export async function open(device: GPUDevice, section: Section, configuration: Configuration): Promise<Opened> {
+  const made: GPUBuffer[] = [];
+  const createBuffer = device.createBuffer.bind(device);
+  device.createBuffer = (descriptor) => {
+    const buffer = createBuffer(descriptor);
+    if (descriptor.label === "webgpu-token-sampler.records") made.push(buffer);
+    return buffer;
+  };
+  try {
+    const sampler = await createSampler({
+      vocabSize: section.vocabSize,
+      maxBatch: section.rows,
+      logitsType: section.logitsType,
+      engine: "webgpu",
+      device,
+      ...(configuration.tuning && { tuning: configuration.tuning }),
+      ...(configuration.chunk && { __chunk: configuration.chunk }),
+    });
+    // Those of the self-check, if there was one, came before.
+    const records = made.at(-1);
+    if (records === undefined)
+      throw new Error("the sampler made no buffer with the label webgpu-token-sampler.records");
+    return { sampler, records };
+  } finally {
+    Reflect.deleteProperty(device, "createBuffer");
+  }
+}
+
+/** The rows of a call as the device has them, in the call's order. */
+export async function deviceRows(
+  device: GPUDevice,
+  opened: Opened,
+  section: Section,
+  call: Call,
+  { order }: Configuration,
+): Promise<Uint32Array<ArrayBuffer>[]> {
+  const given = Array.from({ length: section.rows }, (_, row) => row);
+  if (order === "alone") {
+    const rows: Uint32Array<ArrayBuffer>[] = [];
+    for (const row of given) rows.push(...(await ask(device, opened, section, call, [row], true)));
+    return rows;
+  }
+  const turned = order === "reversed" ? [...given].reverse() : order === "rotated" ? rotated(given) : given;
+  const rows = await ask(device, opened, section, call, turned, order === undefined);
+  return given.map((row) => rows[turned.indexOf(row)]!);
+}
+
+const rotated = (rows: readonly number[]): number[] => [
+  ...rows.slice(rows.length >> 1),
+  ...rows.slice(0, rows.length >> 1),
+];
+
+/**
+ * @param rows which rows of the call, in which order
+ * @param asTheyLie whether they may be read where they lie in the call
+ */
+async function ask(
+  device: GPUDevice,
+  { sampler, records }: Opened,
+  { vocabSize }: Section,
+  call: Call,
+  rows: readonly number[],
+  asTheyLie: boolean,
+): Promise<Uint32Array<ArrayBuffer>[]> {
+  const startOf = (row: number): number => call.offset + row * call.rowStride;
+  let logits = {
+    data: call.logits,
+    offset: startOf(rows[0]!),
+    rowStride: call.rowStride,
+    rows: rows.length,
+  };
+  if (!asTheyLie) {
+    const data = call.logits.slice(0, rows.length * vocabSize);
+    rows.forEach((row, at) => data.set(call.logits.subarray(startOf(row), startOf(row) + vocabSize), at * vocabSize));
+    logits = { data, offset: 0, rowStride: vocabSize, rows: rows.length };
+  }
+  const params = rows.map((row) => call.params[row]!);
+  const result = await sampler.sample(logits, params);
+  const words = await read(device, records, 4 * RECORD_WORDS * rows.length);
+  const counted = params.map(withoutPosition);
+  const further: Uint32Array[] = [];
+  for (let n = 0; n < call.further; n++) further.push((await sampler.sample(logits, counted)).tokens);
+  if (call.further > 0) await encoded(device, sampler, logits, params, result.tokens);
+  const kept = await sampler.candidates(logits, params);
+  return rows.map((_, at) => {
+    const sample: RowSample = unpackRecord(words, at);
+    if (
+      result.tokens[at] !== sample.token ||
+      result.status[at] !== sample.status ||
+      !Object.is(result.logprobs[at], logprobOf(sample))
+    ) {
+      throw new Error(`sample() returned token ${result.tokens[at]}, but the GPU's record holds ${sample.token}`);
+    }
+    return wordsOfRow(
+      sample,
+      kept[at]!,
+      further.map((tokens) => tokens[at]!),
+    );
+  });
+}
+
+function withoutPosition(params: RowParams): SamplingParams {
+  const counted: { position?: bigint } = { ...params };
+  delete counted.position;
+  return counted;
+}
+
+const SENTINEL = 0xa5a5_a5a5;
+
+/** Draws the same tokens by `encode`, as 64-bit integers behind one that is not ours; throws if they are others. */
+async function encoded(
+  device: GPUDevice,
+  sampler: Sampler,
+  logits: { readonly data: Call["logits"]; readonly offset: number; readonly rowStride: number; readonly rows: number },
+  params: readonly RowParams[],
+  expected: Uint32Array,
+): Promise<void> {
+  const { data, ...place } = logits;
+  const bytes = new Uint8Array(Math.ceil(data.byteLength / 4) * 4);
+  bytes.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+  const buffer = device.createBuffer({ label: "logits", size: bytes.length, usage: 128 | 8 }); // STORAGE | COPY_DST
+  device.queue.writeBuffer(buffer, 0, bytes);
+  const filled = new Uint32Array(2 * place.rows + 4).fill(SENTINEL);
+  const tokens = device.createBuffer({ label: "tokens", size: filled.byteLength, usage: 128 | 8 | 4 }); // and COPY_SRC
+  device.queue.writeBuffer(tokens, 0, filled);
+  const encoder = device.createCommandEncoder();
+  const target = { logits: { buffer, ...place }, tokens, tokensType: "int64" as const, tokensOffset: 1 };
+  sampler.encode(encoder, target, params);
+  device.queue.submit([encoder.finish()]);
+  const words = await read(device, tokens, filled.byteLength);
+  buffer.destroy();
+  tokens.destroy();
+  for (const [row, token] of expected.entries()) filled.set([token, 0], 2 * (row + 1));
+  const wrong = words.findIndex((word, at) => word !== filled[at]);
+  if (wrong >= 0) throw new Error(`encode() left ${words[wrong]} in word ${wrong}, expected ${filled[wrong]}`);
+}
+
+async function read(device: GPUDevice, buffer: GPUBuffer, bytes: number): Promise<Uint32Array<ArrayBuffer>> {
+  const copy = device.createBuffer({ label: "records", size: bytes, usage: 1 | 8 }); // MAP_READ | COPY_DST
+  const encoder = device.createCommandEncoder();
+  encoder.copyBufferToBuffer(buffer, 0, copy, 0, bytes);
+  device.queue.submit([encoder.finish()]);
+  await copy.mapAsync(1);
+  const words = new Uint32Array(copy.getMappedRange()).slice();
+  copy.destroy();
+  return words;
+}

@@ -1,0 +1,171 @@
+/** One random call: everything in it is in its JSON, so that a line replays it. */
+import * as fc from "fast-check";
+import { type LogitsType } from "../../src/reference/convert.ts";
+import type { SamplingParams } from "../../src/params.ts";
+import type { Configuration } from "../everywhere/configurations.ts";
+import type { Call, RowParams, Section } from "../everywhere/corpus.ts";
+import { inputNames, inputs, Random } from "../support/inputs.ts";
+import { floatToBfloat, floatToHalf } from "../support/oracle.ts";
+
+export interface FuzzCase {
+  readonly vocabSize: number;
+  readonly logitsType: LogitsType;
+  /** Index into `tunings`. */
+  readonly tuning: number;
+  readonly chunkRows: number;
+  readonly lead: number;
+  readonly gap: number;
+  readonly rows: readonly FuzzRow[];
+}
+
+export interface FuzzRow {
+  /** A named input, or one of `kinds`. */
+  readonly logits: string;
+  readonly logitsSeed: number;
+  readonly params: RowParams;
+}
+
+/** Few, since every tuning and type is compiled once: the workgroups of a GPU, of a CPU, and one that is like neither. */
+export const tunings: readonly Configuration["tuning"][] = [
+  {},
+  { drawWorkgroup: 64, streamWorkgroup: 64, lanes: 16, quads: 16, subgroups: true },
+  { drawWorkgroup: 8, streamWorkgroup: 2, lanes: 4, quads: 2, subgroups: false },
+];
+
+/** Raw patterns that no named input has. */
+const kinds: Readonly<Record<string, (vocab: number, random: Random) => Uint32Array<ArrayBuffer>>> = {
+  /** Any bits at all. */
+  bits: (vocab, random) => words(vocab, () => random.word()),
+  /** A handful of arbitrary patterns, so that there are ties everywhere. */
+  pool(vocab, random) {
+    const pool = Array.from({ length: 1 + random.below(7) }, () => random.word());
+    return words(vocab, () => pool[random.below(pool.length)]!);
+  },
+  /** One exponent and sign, any fraction. */
+  octave(vocab, random) {
+    const top = random.word() & 0xff80_0000;
+    return words(vocab, () => (top | (random.word() & 0x7f_ffff)) >>> 0);
+  },
+  /** Consecutive patterns, so that every cut falls between neighbours. */
+  neighbours(vocab, random) {
+    const first = random.word();
+    const spread = 1 + random.below(vocab * 2);
+    return words(vocab, () => (first + random.below(spread)) >>> 0);
+  },
+  /** What is special, and what lies beside it. */
+  edges(vocab, random) {
+    const edges = [0, 0x8000_0000, 0x7f80_0000, 0xff80_0000, 0x7f7f_ffff, 0xff7f_ffff, 0x0080_0000, 0x7fc0_0000];
+    return words(vocab, () => (edges[random.below(edges.length)]! + random.below(3) - 1) >>> 0);
+  },
+  /** Logits a few nats apart, most of them masked. */
+  sparse: (vocab, random) =>
+    words(vocab, () => (random.below(8) === 0 ? 0x4080_0000 + (random.word() >>> 10) : 0xff80_0000)),
+};
+
+function words(vocab: number, word: () => number): Uint32Array<ArrayBuffer> {
+  return Uint32Array.from({ length: vocab }, word);
+}
+
+/** The logits of a row. */
+export function logitsOf(name: string, vocab: number, seed: number): Float32Array<ArrayBuffer> {
+  const kind = kinds[name];
+  if (kind !== undefined) return new Float32Array(kind(vocab, new Random(seed)).buffer);
+  return inputs[name as (typeof inputNames)[number]](vocab, seed);
+}
+
+const wide = fc.oneof(
+  fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }),
+  fc.constantFrom(0n, 1n, 2n ** 32n - 1n, 2n ** 32n, 2n ** 64n - 1n),
+);
+const share = fc.oneof(
+  fc.double({ min: 0, max: 1, noNaN: true }),
+  fc.integer({ min: 1, max: 52 }).map((bits) => 2 ** -bits),
+  fc.integer({ min: 1, max: 52 }).map((bits) => 1 - 2 ** -bits),
+  fc.constantFrom(0, 0.05, 0.5, 0.9, 0.95, 1),
+);
+
+/** Any parameters that are allowed, common ones more often. */
+export const anyParams: fc.Arbitrary<SamplingParams> = fc.record(
+  {
+    temperature: fc.oneof(
+      fc.double({ min: 0, max: 5, noNaN: true }),
+      fc.constantFrom(0, 9.9e-6, 1e-5, 0.01, 0.7, 1, 100, 1e30),
+    ),
+    topK: fc.oneof(
+      fc.integer({ min: 0, max: 100 }),
+      fc.integer({ min: 500, max: 530 }),
+      fc.integer({ min: 1000, max: 1050 }),
+      fc.integer({ min: 0, max: 6000 }),
+    ),
+    topP: share,
+    minP: share,
+    order: fc.constantFrom("transformers", "vllm", "llama.cpp"),
+  },
+  { requiredKeys: [] },
+);
+
+const anyRow: fc.Arbitrary<FuzzRow> = fc.record({
+  logits: fc.constantFrom(...Object.keys(kinds), ...inputNames),
+  logitsSeed: fc.nat(0xffff),
+  params: fc.tuple(anyParams, wide, wide).map(([params, seed, position]) => Object.assign({ seed, position }, params)),
+});
+
+/** Any case. Vocabularies are mostly small, because it is shapes and cuts that make the difference. */
+export const anyCase: fc.Arbitrary<FuzzCase> = fc.record({
+  vocabSize: fc.oneof(
+    fc.integer({ min: 1, max: 300 }),
+    fc.integer({ min: 1, max: 300 }),
+    fc.integer({ min: 1, max: 5000 }),
+    fc.integer({ min: 1000, max: 1100 }),
+    fc.integer({ min: 1, max: 40_000 }),
+  ),
+  logitsType: fc.constantFrom("float32", "float32", "float16", "bfloat16"),
+  tuning: fc.nat(tunings.length - 1),
+  chunkRows: fc.integer({ min: 1, max: 8 }),
+  lead: fc.nat(7),
+  gap: fc.nat(5),
+  rows: fc.array(anyRow, { minLength: 1, maxLength: 6 }),
+});
+
+/** The case as the everywhere suite asks it. */
+export function callOf({ vocabSize, logitsType, tuning, chunkRows, lead, gap, rows }: FuzzCase): {
+  readonly section: Section;
+  readonly call: Call;
+  readonly configuration: Configuration;
+} {
+  const rowStride = vocabSize + gap;
+  const floats = new Float32Array(lead + (rows.length - 1) * rowStride + vocabSize + gap).fill(1e30);
+  for (const [index, row] of rows.entries()) {
+    floats.set(logitsOf(row.logits, vocabSize, row.logitsSeed), lead + index * rowStride);
+  }
+  const logits =
+    logitsType === "float32" ? floats : logitsType === "float16" ? floatToHalf(floats) : floatToBfloat(floats);
+  const call: Call = {
+    name: "fuzz",
+    logits,
+    offset: lead,
+    rowStride,
+    params: rows.map(({ params }) => params),
+    further: 0,
+  };
+  function* calls(): Generator<Call> {
+    yield call;
+  }
+  return {
+    section: { name: "fuzz", vocabSize, rows: rows.length, logitsType, core: "none", calls },
+    call,
+    configuration: { name: `tuning ${tuning}`, tuning: tunings[tuning]!, chunk: { rows: chunkRows } },
+  };
+}
+
+/** A case as one line. */
+export function lineOf(value: FuzzCase): string {
+  return JSON.stringify(value, (_, field: unknown) => (typeof field === "bigint" ? `${field}n` : field));
+}
+
+/** Reads what `lineOf` wrote. */
+export function caseOf(line: string): FuzzCase {
+  return JSON.parse(line, (_, field: unknown) =>
+    typeof field === "string" && /^\d+n$/.test(field) ? BigInt(field.slice(0, -1)) : field,
+  ) as FuzzCase;
+}
