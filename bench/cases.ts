@@ -43,6 +43,8 @@ export interface BenchOptions {
   readonly targetMs: number;
   /** Reads from as many copies of the logits as no cache holds, instead of the same ones again and again. */
   readonly cold: boolean;
+  /** Whether top-k 50 is also measured with every control of the logits. */
+  readonly controls?: boolean;
 }
 
 /** What a series of measurements comes to; in milliseconds unless said otherwise. */

@@ -9,6 +9,7 @@ import { create, globals } from "webgpu";
 import { version } from "../package.json";
 import type { BenchResult } from "./cases.ts";
 import { checkAll } from "./check.ts";
+import { prepareControls } from "./controls.ts";
 import { HELP, parseCommandLine, UsageError } from "./options.ts";
 import { bench, requestBenchDevice } from "./run.ts";
 import { markdown } from "./table.ts";
@@ -45,7 +46,7 @@ async function main(): Promise<number> {
     if (differences.length > 0) return 1;
     if (rest["check-only"] === true) return 0;
   }
-  const outcome = await bench(found, options, console.log);
+  const outcome = await bench(found, options, console.log, options.controls === true ? prepareControls : undefined);
   const result: BenchResult = {
     version: 1,
     date: new Date().toISOString(),

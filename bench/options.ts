@@ -13,6 +13,7 @@ export const HELP = `  --batch N,…      rows of a call (1,8,32)
                    growth: vocabularies from 1024 to 1048576 in batches of 8, batches from 1 to 512 at 32000
                    quick:  batch 8, peaked, 3 rounds
   --cold           read from so many copies of the logits that no cache holds them
+  --controls       measure top-k 50 with masks, bias, penalties and the like, too
   --json FILE      write the result there
   --help           this text`;
 
@@ -82,6 +83,7 @@ export function parseCommandLine(
         target: { type: "string" },
         preset: { type: "string" },
         cold: { type: "boolean" },
+        controls: { type: "boolean" },
         json: { type: "string" },
         help: { type: "boolean" },
         ...more,
@@ -105,6 +107,7 @@ export function parseCommandLine(
       rounds: numbers("--rounds", text("rounds") ?? String(preset.rounds ?? 5))[0]!,
       targetMs: numbers("--target", text("target") ?? "20")[0]!,
       cold: values["cold"] === true,
+      ...(values["controls"] === true && { controls: true }),
     },
     json: text("json"),
     help: values["help"] === true,
