@@ -172,8 +172,8 @@ export function planRows(
     const all = (params as SamplingParams | undefined) ?? {};
     const first = able(planRow(all, vocabSize, "params", { index: 0, of: rows }), "params", abilities);
     const plans = new Array<RowPlan>(rows).fill(first);
-    // Only masks differ from row to row.
-    if (first.process?.allowed !== undefined || first.process?.banned !== undefined) {
+    // Only masks can differ from row to row.
+    if (first.process?.allowed?.perRow === true || first.process?.banned?.perRow === true) {
       for (let index = 1; index < rows; index++) {
         plans[index] = { ...first, process: planProcess(all, vocabSize, "params", { index, of: rows }) };
       }

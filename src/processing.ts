@@ -90,6 +90,8 @@ export interface MaskPlan {
   readonly source: Uint32Array | GPUBuffer;
   /** Word of the row's first bit. */
   readonly offset: number;
+  /** Whether other rows of the call have other words. */
+  readonly perRow: boolean;
 }
 
 /** DRY, with the penalty of every length worked out. */
@@ -279,8 +281,8 @@ function maskOf(
     throw new RangeError(`${at}: expected ${words} words for ${vocabSize} tokens${rows}, got ${Math.max(length, 0)}`);
   }
   const start = offset + (forAll ? row.index * words : 0);
-  if (data === undefined) return { source: buffer!, offset: start };
-  return { source: Uint32Array.from(data.subarray(start, start + words)), offset: 0 };
+  if (data === undefined) return { source: buffer!, offset: start, perRow: forAll };
+  return { source: Uint32Array.from(data.subarray(start, start + words)), offset: 0, perRow: forAll };
 }
 
 function biasOf(

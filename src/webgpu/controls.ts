@@ -63,9 +63,12 @@ export function packControls(
   const mask = (plan: ProcessPlan["allowed"]): number => {
     if (plan === undefined) return NONE;
     if (plan.source instanceof Uint32Array) return put(plan.source, plan.source);
-    const to = end;
-    end += Math.ceil(vocabSize / 32);
-    copies.push({ source: plan.source, from: plan.offset, to, count: end - to });
+    let to = places.get(plan);
+    if (to === undefined) {
+      places.set(plan, (to = end));
+      end += Math.ceil(vocabSize / 32);
+      copies.push({ source: plan.source, from: plan.offset, to, count: end - to });
+    }
     return to;
   };
 

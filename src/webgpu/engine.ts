@@ -7,7 +7,7 @@ import { type KernelName, STORAGE_BUFFERS, WORKGROUP_STORAGE } from "./kernels.t
 import { needsMass, needsMassRoom, packCall, RECORD_WORDS, unpackRecord } from "./pack.ts";
 import { type Pipelines, pipelinesFor } from "./pipelines.ts";
 import { type GpuHistory, type PlacedControls, Processing } from "./processing.ts";
-import { CHECK_ROWS, CHECK_VOCAB, selfCheck } from "./self-check.ts";
+import { CHECK_HISTORY, CHECK_ROWS, CHECK_VOCAB, selfCheck } from "./self-check.ts";
 import { type Tuning, tuningFor } from "./tuning.ts";
 import { USAGE, Workspace } from "./workspace.ts";
 
@@ -45,7 +45,8 @@ interface Chunk {
   readonly first: number;
 }
 
-const checked = new WeakSet<Pipelines>();
+/** What was found right: the kernels, and whether also those for processed logits. */
+const checked = new WeakMap<Pipelines, { processing: boolean }>();
 
 /** A device on which the kernels do not give the reference's tokens. */
 export class WrongTokensError extends Error {
@@ -107,14 +108,25 @@ export class WebGpuEngine implements Engine {
     return engine;
   }
 
-  /** Refuses a device that draws other tokens than the reference; once per device, type and tuning. */
+  /**
+   * Refuses a device that draws other tokens than the reference; once per device, type and tuning. Processed logits are
+   * checked where a history says that they will be wanted.
+   */
   static async #checkOnce(options: WebGpuOptions, pipelines: Pipelines, tuning: Tuning): Promise<void> {
-    if (checked.has(pipelines)) return;
-    const shape = { vocabSize: CHECK_VOCAB, maxBatch: CHECK_ROWS, maxHistory: 0, owned: false, chunk: undefined };
-    const engine = new WebGpuEngine({ ...options, ...shape }, pipelines, tuning);
-    const wrong = await selfCheck(engine, options.logitsType).finally(() => engine.destroy());
-    if (wrong !== undefined) throw new WrongTokensError(wrong);
-    checked.add(pipelines);
+    const known = checked.get(pipelines);
+    const passes = [
+      { processing: false, needed: known === undefined },
+      { processing: true, needed: options.maxHistory > 0 && known?.processing !== true },
+    ];
+    for (const { processing, needed } of passes) {
+      if (!needed) continue;
+      const maxHistory = processing ? CHECK_HISTORY : 0;
+      const shape = { vocabSize: CHECK_VOCAB, maxBatch: CHECK_ROWS, maxHistory, owned: false, chunk: undefined };
+      const engine = new WebGpuEngine({ ...options, ...shape }, pipelines, tuning);
+      const wrong = await selfCheck(engine, options.logitsType, processing).finally(() => engine.destroy());
+      if (wrong !== undefined) throw new WrongTokensError(wrong);
+      checked.set(pipelines, { processing });
+    }
   }
 
   private constructor(options: WebGpuOptions, pipelines: Pipelines, tuning: Tuning) {

@@ -24,8 +24,6 @@ export interface ProcessingShape {
 
 /** How many calls with different controls may wait in encoders that are not submitted yet. */
 const SLOTS = 16;
-/** Controls up to so many words are compared with recent ones; more, as masks that change with every token, are not. */
-const MOST_COMPARED = 4096;
 /** Workgroups that share a row's history at most. */
 const MOST_COUNTERS = 64;
 
@@ -156,12 +154,11 @@ export class Processing {
   #slot(encoder: GPUCommandEncoder, words: Uint32Array<ArrayBuffer>): Slot {
     let used = this.#used.get(encoder);
     if (used === undefined) this.#used.set(encoder, (used = new Set()));
-    if (words.length <= MOST_COMPARED) {
-      const known = this.#slots.findIndex((slot) => sameWords(slot.words, words));
-      if (known >= 0) {
-        used.add(known);
-        return this.#slots[known]!;
-      }
+    // Masks that change with every token differ early, so that comparing them costs little.
+    const known = this.#slots.findIndex((slot) => sameWords(slot.words, words));
+    if (known >= 0) {
+      used.add(known);
+      return this.#slots[known]!;
     }
     const count = Math.max(SLOTS, 2 * Math.ceil(this.#shape.maxBatch / this.chunkRows));
     const index = this.#slots.length < count ? this.#slots.length : this.#head;
@@ -184,7 +181,7 @@ export class Processing {
       };
       this.#slots[index] = slot;
     }
-    slot.words = words.length <= MOST_COMPARED ? words : undefined;
+    slot.words = words;
     this.#device.queue.writeBuffer(slot.buffer, 0, words);
     return slot;
   }

@@ -1,7 +1,10 @@
 import type { Engine } from "../engine.ts";
 import { planRow, type SamplingParams } from "../params.ts";
 import { type LogitsType, widen } from "../reference/convert.ts";
-import { sampleRow } from "../reference/draw.ts";
+import { append } from "../reference/append.ts";
+import { logprobOf, sampleRow } from "../reference/draw.ts";
+import { emptyHistory } from "../reference/history.ts";
+import { processed } from "../reference/process.ts";
 
 /** Tokens of a row of the check. */
 export const CHECK_VOCAB = 3000;
@@ -17,6 +20,23 @@ const SETS: readonly SamplingParams[] = [
   { temperature: 2, minP: 0.1 },
 ];
 
+/** Everything that processes logits at once. */
+const PROCESSING: SamplingParams = {
+  repetitionPenalty: 1.3,
+  frequencyPenalty: 0.2,
+  presencePenalty: 0.1,
+  logitBias: { 7: 0.7, 8: -0.9, 2999: 0.3 },
+  suppressTokens: [1, 2],
+  badWords: [[9, 11, 12]],
+  noRepeatNgramSize: 3,
+  dry: { multiplier: 0.8 },
+};
+/** What every row has said by then. */
+const SAID: Uint32Array = Uint32Array.of(7, 9, 11, 7, 9, 11, 14, 500, 501, 14, 500, 7, 9, 11);
+
+/** Tokens that a row's history holds in the check of processed logits. */
+export const CHECK_HISTORY: number = SAID.length + 2;
+
 /** Rows of the check. */
 export const CHECK_ROWS: number = SETS.length;
 
@@ -25,9 +45,10 @@ export const CHECK_ROWS: number = SETS.length;
  * out here, before it has drawn a token for anybody.
  *
  * @param engine for `CHECK_VOCAB` tokens and `CHECK_ROWS` rows
+ * @param processing whether the rows are processed; the engine then has histories of `CHECK_HISTORY` tokens
  * @returns what is wrong, or undefined
  */
-export async function selfCheck(engine: Engine, type: LogitsType): Promise<string | undefined> {
+export async function selfCheck(engine: Engine, type: LogitsType, processing: boolean): Promise<string | undefined> {
   // Bits of finite numbers in every 16-bit type, of both signs, with ties.
   const row = Uint16Array.from({ length: CHECK_VOCAB }, (_, id) => (0x3c00 + ((id * 7919) % 900)) | ((id & 1) << 15));
   const floats = widen(row, type === "bfloat16" ? "bfloat16" : "float16");
@@ -35,12 +56,22 @@ export async function selfCheck(engine: Engine, type: LogitsType): Promise<strin
   const source =
     type === "float32" ? new Float32Array(bits.length * CHECK_ROWS) : new Uint16Array(bits.length * CHECK_ROWS);
   for (let at = 0; at < source.length; at += bits.length) source.set(bits, at);
-  const plans = SETS.map((params, index) => planRow({ ...params, seed: index, position: index }, CHECK_VOCAB));
-  const { tokens } = await engine.sample({ source, offset: 0, rowStride: CHECK_VOCAB, rows: CHECK_ROWS }, plans);
+  const plans = SETS.map((params, index) =>
+    planRow({ ...params, ...(processing && PROCESSING), seed: index, position: index }, CHECK_VOCAB),
+  );
+  const history = emptyHistory(CHECK_HISTORY);
+  append(history, SAID);
+  if (processing) for (const row of SETS.keys()) engine.history.set(row, new Uint32Array(0), SAID);
+  const { tokens, logprobs } = await engine.sample(
+    { source, offset: 0, rowStride: CHECK_VOCAB, rows: CHECK_ROWS },
+    plans,
+  );
   for (const [index, plan] of plans.entries()) {
-    const expected = sampleRow(floats, plan, plan.seed!, plan.position!).token;
-    if (tokens[index] !== expected) {
-      return `${JSON.stringify(SETS[index])} drew token ${tokens[index]} instead of ${expected}`;
+    const logits = processed(floats, plan.process, history);
+    const expected = sampleRow(logits, plan, plan.seed!, plan.position!);
+    // The probability tells of every kept token's weight, also where the draw happens to hit the right one.
+    if (tokens[index] !== expected.token || logprobs[index] !== logprobOf(expected)) {
+      return `${JSON.stringify(SETS[index])}${processing ? " with processed logits" : ""} drew token ${tokens[index]} instead of ${expected.token}, or with another probability`;
     }
   }
   return undefined;

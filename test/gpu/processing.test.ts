@@ -20,7 +20,7 @@ import { packCall } from "../../src/webgpu/pack.ts";
 import { pipelinesFor, processingPipelines } from "../../src/webgpu/pipelines.ts";
 import { tuningFor } from "../../src/webgpu/tuning.ts";
 import { candidatesDifference, sampleDifference } from "../support/cases.ts";
-import { bufferOf, COPY_DST, COPY_SRC, sharedDevice, STORAGE, wordsOf } from "../support/device.ts";
+import { bufferOf, COPY_DST, COPY_SRC, requestDevice, sharedDevice, STORAGE, wordsOf } from "../support/device.ts";
 import { batch, inputNames, Random } from "../support/inputs.ts";
 import { floatToBfloat, floatToHalf } from "../support/oracle.ts";
 import { processedOracle, randomMask, randomProcessing, randomTokens } from "../support/processing.ts";
@@ -546,6 +546,7 @@ describe("history", () => {
     ...(row === 1 && { penaltyWindow: 8, penaltyOrder: "additive-first" as const }),
     ...(row === 2 && { noRepeatNgramSize: 2, badWords: [[3, 4], [5]], minTokens: 20, stopTokens: [0, 1, 2] }),
     ...(row === 3 && { dry: { multiplier: 0.8, allowedLength: 1 }, topP: 0.9 }),
+    bannedTokens: randomMask(new Random(row), V, 0.3),
     seed: BigInt(row),
   }));
 
@@ -555,6 +556,7 @@ describe("history", () => {
     const buffer = bufferOf(device, logits);
     const targets = Array.from({ length: 64 }, () => bufferOf(device, new Uint32Array(ROWS)));
     const encoder = device.createCommandEncoder();
+    // The masks are larger than a plan, and the same in every step.
     for (const tokens of targets) engines.gpu.encode(encoder, { logits: buffer, tokens }, params);
     device.queue.submit([encoder.finish()]);
     const expected: number[] = [];
@@ -666,10 +668,7 @@ describe("nothing is spent on what is off", () => {
   test("as many dispatches as without, and nothing is compiled, until something is asked for", async () => {
     // A tuning of its own, so that no other test has compiled its pipelines.
     const tuning = { streamWorkgroup: 16 };
-    const [plain, other] = [
-      await createSampler({ vocabSize: V, maxBatch: ROWS, device, tuning }),
-      await createSampler({ vocabSize: V, maxBatch: ROWS, device, tuning, maxHistory: 64 }),
-    ];
+    const plain = await createSampler({ vocabSize: V, maxBatch: ROWS, device, tuning });
     const off: SamplingParams = { topK: 20, repetitionPenalty: 1, logitBias: {}, dry: { multiplier: 0 } };
     await plain.sample(logits, { topK: 20 });
     const before = await counted(plain, { topK: 20 });
@@ -681,12 +680,37 @@ describe("nothing is spent on what is off", () => {
     expect(
       (await counted(plain, { topK: 20, allowedTokens: new Uint32Array(32).fill(-1) }))["dispatchWorkgroups"],
     ).toBe(2 + 2);
-    // With a history, the drawn tokens are appended.
-    await counted(other, off);
-    expect((await counted(other, off))["dispatchWorkgroups"]).toBe(2 + 1);
+    // With a history, the drawn tokens are appended, and what may be needed was checked from the start.
+    const other = await createSampler({ vocabSize: V, maxBatch: ROWS, device, tuning, maxHistory: 64 });
+    await other.sample(logits, off);
+    expect(await counted(other, off)).toEqual({ ...before, dispatchWorkgroups: 2 + 1 });
+    expect((await counted(other, { topK: 20, presencePenalty: 1 }))["createComputePipeline"]).toBe(0);
     plain.destroy();
     other.destroy();
   });
+});
+
+test("a device that gets the processing wrong is refused before it draws for anybody", async () => {
+  const faults = [
+    ["z = float_add(z, bias);", "z = float_add(z, bias ^ SIGN);"],
+    ["if (run_before(said, i, run) == run) {", "if (run_before(said, i, run) > run) {"],
+  ] as const;
+  for (const [right, wrong] of faults) {
+    const broken = await requestDevice();
+    const original = broken.createShaderModule.bind(broken);
+    let found = 0;
+    broken.createShaderModule = (descriptor) => {
+      found += descriptor.code.split(right).length - 1;
+      return original({ ...descriptor, code: descriptor.code.replaceAll(right, wrong) });
+    };
+    const shape = { vocabSize: 10, device: broken, engine: "webgpu" } as const;
+    await (await createSampler(shape)).sample(new Float32Array(10));
+    await expect(createSampler({ ...shape, maxHistory: 9 }), right).rejects.toThrow(
+      /computes the kernels wrongly .* with processed logits drew/,
+    );
+    expect(found, right).toBeGreaterThan(0);
+    broken.destroy();
+  }
 });
 
 test("buffers that nobody can read are refused by name", async () => {
