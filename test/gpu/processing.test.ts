@@ -691,26 +691,21 @@ describe("nothing is spent on what is off", () => {
 });
 
 test("a device that gets the processing wrong is refused before it draws for anybody", async () => {
-  const faults = [
-    ["z = float_add(z, bias);", "z = float_add(z, bias ^ SIGN);"],
-    ["if (run_before(said, i, run) == run) {", "if (run_before(said, i, run) > run) {"],
-  ] as const;
-  for (const [right, wrong] of faults) {
-    const broken = await requestDevice();
-    const original = broken.createShaderModule.bind(broken);
-    let found = 0;
-    broken.createShaderModule = (descriptor) => {
-      found += descriptor.code.split(right).length - 1;
-      return original({ ...descriptor, code: descriptor.code.replaceAll(right, wrong) });
-    };
-    const shape = { vocabSize: 10, device: broken, engine: "webgpu" } as const;
-    await (await createSampler(shape)).sample(new Float32Array(10));
-    await expect(createSampler({ ...shape, maxHistory: 9 }), right).rejects.toThrow(
-      /computes the kernels wrongly .* with processed logits drew/,
-    );
-    expect(found, right).toBeGreaterThan(0);
-    broken.destroy();
-  }
+  const right = "z = float_add(z, bias);";
+  const broken = await requestDevice();
+  const original = broken.createShaderModule.bind(broken);
+  let found = 0;
+  broken.createShaderModule = (descriptor) => {
+    found += descriptor.code.split(right).length - 1;
+    return original({ ...descriptor, code: descriptor.code.replaceAll(right, "z = float_add(z, bias ^ SIGN);") });
+  };
+  const shape = { vocabSize: 10, device: broken, engine: "webgpu" } as const;
+  await (await createSampler(shape)).sample(new Float32Array(10));
+  await expect(createSampler({ ...shape, maxHistory: 9 })).rejects.toThrow(
+    /computes the kernels wrongly .* with processed logits drew/,
+  );
+  expect(found).toBe(1);
+  broken.destroy();
 });
 
 test("buffers that nobody can read are refused by name", async () => {
