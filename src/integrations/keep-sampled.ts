@@ -1,48 +1,62 @@
-import { planRow, type RowPlan, type SamplingParams } from "../params.ts";
+import { planRows, type SamplingParams } from "../params.ts";
+import { MAX_HISTORY } from "../processing.ts";
 import { sampleRow } from "../reference/draw.ts";
+import { processed, type ProcessScratch, processScratch } from "../reference/process.ts";
 import { rowSeeds } from "../reference/philox.ts";
+
+/** One row to sample. */
+export interface Row {
+  /** Overwritten. */
+  readonly logits: Float32Array;
+  /** Which number of the row's random stream to use, counted from the `position` of its parameters. */
+  readonly position: number;
+  /** What the row has said, for the parameters that look back; asked for only if there are any. */
+  readonly tokens: () => Uint32Array;
+  /** How many of the tokens are prompt. */
+  readonly prompt: number;
+}
 
 /** Samples rows on the CPU at once, and leaves in each nothing but the token: whatever samples afterwards must take it. */
 export class RowSampler {
-  readonly #params: (row: number) => SamplingParams;
-  readonly #plans: RowPlan[] = [];
   readonly #seedOf: (row: number) => bigint;
   readonly #masked: number;
-  #vocabSize = 0;
+  #scratch: ProcessScratch | undefined;
 
-  /**
-   * @param params of a row
-   * @param masked what the logits of all other tokens become
-   */
-  constructor(params: (row: number) => SamplingParams, masked: number) {
+  /** @param masked what the logits of all other tokens become */
+  constructor(masked: number) {
     const [low, high] = crypto.getRandomValues(new Uint32Array(2));
-    this.#params = params;
     this.#seedOf = rowSeeds((BigInt(high!) << 32n) | BigInt(low!));
     this.#masked = masked;
   }
 
   /**
-   * Writes 0 to the sampled token and `masked` to all others.
+   * Writes 0 to the sampled token of each row and `masked` to all others.
    *
-   * @param logits one row; overwritten
-   * @param position which number of the row's random stream to use, counted from the `position` of its parameters
-   * @throws as `planRow`; Error for a row in which no token can be sampled
+   * @param params one object for all rows, or one per row; read anew in every call, since masks change from step to step
+   * @throws TypeError or RangeError for bad parameters; Error for a row in which no token can be sampled
    */
-  keepSampled(logits: Float32Array, row: number, position: number): number {
-    if (this.#vocabSize !== logits.length) {
-      this.#plans.length = 0;
-      this.#vocabSize = logits.length;
+  keepSampled(rows: readonly Row[], params: SamplingParams | readonly SamplingParams[]): void {
+    const vocabSize = rows[0]!.logits.length;
+    const plans = planRows(params, rows.length, vocabSize, { maxHistory: MAX_HISTORY, gpu: false });
+    if (this.#scratch?.row.length !== vocabSize) this.#scratch = undefined;
+    for (const [index, row] of rows.entries()) {
+      const plan = plans[index]!;
+      let { logits } = row;
+      if (plan.process !== undefined) {
+        const ring = plan.process.history === undefined ? new Uint32Array(0) : row.tokens();
+        const prompt = Math.min(row.prompt, ring.length);
+        const history = { ring, first: 0, length: ring.length, prompt, outputs: ring.length - prompt };
+        logits = processed(logits, plan.process, history, (this.#scratch ??= processScratch(vocabSize)));
+      }
+      const position = (plan.position ?? 0n) + BigInt(row.position);
+      const { token, status } = sampleRow(logits, plan, plan.seed ?? this.#seedOf(index), position);
+      if (status !== "ok") {
+        throw new Error(
+          `row ${index}: there is no token to sample, since ${status === "nan" ? "its logits are NaN" : "every logit is -inf"}`,
+        );
+      }
+      row.logits.fill(this.#masked);
+      row.logits[token] = 0;
     }
-    const plan = (this.#plans[row] ??= planRow(this.#params(row), logits.length));
-    const seed = plan.seed ?? this.#seedOf(row);
-    const { token, status } = sampleRow(logits, plan, seed, (plan.position ?? 0n) + BigInt(position));
-    if (status !== "ok") {
-      throw new Error(
-        `row ${row}: there is no token to sample, since ${status === "nan" ? "its logits are NaN" : "every logit is -inf"}`,
-      );
-    }
-    logits.fill(this.#masked);
-    logits[token] = 0;
-    return token;
   }
 }

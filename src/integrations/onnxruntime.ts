@@ -7,7 +7,8 @@
  * @module
  */
 import { show } from "../check.ts";
-import type { SamplingParams } from "../params.ts";
+import { planRows, type SamplingParams } from "../params.ts";
+import { MAX_HISTORY } from "../processing.ts";
 import type { LogitsType } from "../reference/convert.ts";
 import { type BatchParams, createSampler, type Sampler } from "../sampler.ts";
 import type { GPUBuffer, GPUDevice } from "../webgpu-types.ts";
@@ -74,6 +75,8 @@ export interface OrtSamplerOptions {
   readonly maxBatch?: number;
   /** Type of the logits tensor. Default `"float32"`. */
   readonly logitsType?: Exclude<LogitsType, "bfloat16">;
+  /** Tokens that the history of a row holds, for penalties; see `sampler.history` of the guide. Default 0. */
+  readonly maxHistory?: number;
   /** Steps whose tokens are kept until they are fetched. Default 1. */
   readonly keep?: number;
 }
@@ -84,11 +87,11 @@ export interface OrtSamplerOptions {
  * @throws Error when there is no such device; else as `createSampler`
  */
 export async function createOrtSampler(ort: OrtModule, options: OrtSamplerOptions): Promise<OrtSampler> {
-  const { vocabSize, maxBatch = 1, logitsType = "float32", keep = 1 } = options;
+  const { keep = 1, ...rest } = options;
   if (!Number.isSafeInteger(keep) || keep < 1)
     throw new RangeError(`keep: expected an integer, 1 or more, got ${show(keep)}`);
   const device = await deviceOf(ort);
-  const sampler = await createSampler({ vocabSize, maxBatch, logitsType, device, engine: "webgpu" });
+  const sampler = await createSampler({ ...rest, device, engine: "webgpu" });
   return new OrtSampler(ort, device, sampler, keep);
 }
 
@@ -283,7 +286,8 @@ export function generate(
     }
   }
   const keep = hasCache(session) ? (stream.fetchEvery ?? 1) : 1;
-  return streamTokens(() => new Decoder(ort, session, rows, params, vocabSize, padToken, keep), {
+  const { maxTokens } = stream;
+  return streamTokens(() => new Decoder(ort, session, rows, { params, vocabSize, padToken, keep, maxTokens }), {
     ...stream,
     fetchEvery: keep,
   });
@@ -296,13 +300,13 @@ function hasCache({ inputNames }: OrtSession): boolean {
 /** What {@link OrtSampler} does, for logits in CPU memory. */
 class CpuSampler {
   readonly #ort: OrtModule;
-  readonly #sampler: Sampler;
+  readonly sampler: Sampler;
   readonly #keep: number;
   readonly #log: Uint32Array[] = [];
 
   private constructor(ort: OrtModule, sampler: Sampler, keep: number) {
     this.#ort = ort;
-    this.#sampler = sampler;
+    this.sampler = sampler;
     this.#keep = keep;
   }
 
@@ -317,7 +321,7 @@ class CpuSampler {
       logits.type === "float16" && ArrayBuffer.isView(data)
         ? new Uint16Array(data.buffer, data.byteOffset, data.byteLength / 2)
         : (data as Float32Array);
-    const { tokens } = await this.#sampler.sample({ data: bits, ...lastPosition(logits, this.#sampler) }, params);
+    const { tokens } = await this.sampler.sample({ data: bits, ...lastPosition(logits, this.sampler) }, params);
     this.#log.push(tokens);
     if (this.#log.length > this.#keep) this.#log.shift();
     return new this.#ort.Tensor("int64", BigInt64Array.from(tokens, BigInt), [tokens.length, 1]);
@@ -328,8 +332,16 @@ class CpuSampler {
   }
 
   destroy(): void {
-    this.#sampler.destroy();
+    this.sampler.destroy();
   }
+}
+
+interface DecoderOptions {
+  readonly params: BatchParams;
+  readonly vocabSize: number | undefined;
+  readonly padToken: number;
+  readonly keep: number;
+  readonly maxTokens: number;
 }
 
 /** The loop of model and sampler, step by step. */
@@ -337,9 +349,8 @@ class Decoder implements TokenSource {
   readonly rows: number;
   readonly #ort: OrtModule;
   readonly #session: OrtSession;
-  readonly #params: BatchParams;
-  readonly #vocabSize: number | undefined;
-  readonly #keep: number;
+  readonly #options: DecoderOptions;
+  readonly #prompt: readonly (readonly number[])[];
   /** Tokens before each row's first one. */
   readonly #padding: readonly number[];
   /** Without a cache: the rows so far, all of one length. */
@@ -349,24 +360,15 @@ class Decoder implements TokenSource {
   #next: OrtTensor | undefined;
   #length: number;
 
-  constructor(
-    ort: OrtModule,
-    session: OrtSession,
-    prompt: readonly (readonly number[])[],
-    params: BatchParams,
-    vocabSize: number | undefined,
-    padToken: number,
-    keep: number,
-  ) {
+  constructor(ort: OrtModule, session: OrtSession, prompt: readonly (readonly number[])[], options: DecoderOptions) {
     this.#ort = ort;
     this.#session = session;
-    this.#params = params;
-    this.#vocabSize = vocabSize;
-    this.#keep = keep;
+    this.#options = options;
+    this.#prompt = prompt;
     this.rows = prompt.length;
     this.#length = Math.max(...prompt.map((ids) => ids.length));
     this.#padding = prompt.map((ids) => this.#length - ids.length);
-    this.#texts = prompt.map((ids, row) => [...new Array<number>(this.#padding[row]!).fill(padToken), ...ids]);
+    this.#texts = prompt.map((ids, row) => [...new Array<number>(this.#padding[row]!).fill(options.padToken), ...ids]);
   }
 
   async step(index: number): Promise<void> {
@@ -390,17 +392,9 @@ class Decoder implements TokenSource {
       throw new TypeError(`session: expected an output "logits", got ${Object.keys(outputs).join(", ")}`);
     }
     try {
-      const options = {
-        vocabSize: this.#vocabSize ?? logits.dims.at(-1)!,
-        maxBatch: this.rows,
-        logitsType: logits.type as "float32" | "float16",
-        keep: this.#keep,
-      };
-      this.#sampler ??=
-        logits.location === "gpu-buffer"
-          ? await createOrtSampler(this.#ort, options)
-          : await CpuSampler.create(this.#ort, options);
-      this.#next = await this.#sampler.sample(logits, index === 0 ? this.#params : withoutPosition(this.#params));
+      const { params } = this.#options;
+      this.#sampler ??= await this.#makeSampler(logits);
+      this.#next = await this.#sampler.sample(logits, index === 0 ? params : withoutPosition(params));
     } finally {
       logits.dispose();
     }
@@ -417,6 +411,26 @@ class Decoder implements TokenSource {
     for (const tensor of this.#cache.values()) tensor.dispose();
     this.#cache.clear();
     this.#sampler?.destroy();
+  }
+
+  /** For logits where these are; with the prompts as its history, if a parameter looks back. */
+  async #makeSampler(logits: OrtTensor): Promise<OrtSampler | CpuSampler> {
+    const { params, keep, maxTokens, vocabSize = logits.dims.at(-1)! } = this.#options;
+    const plans = planRows(params, this.rows, vocabSize, { maxHistory: MAX_HISTORY, gpu: true });
+    const looksBack = plans.some(({ process }) => process?.history !== undefined);
+    const options = {
+      vocabSize,
+      maxBatch: this.rows,
+      logitsType: logits.type as "float32" | "float16",
+      maxHistory: looksBack ? Math.min(this.#length + maxTokens, MAX_HISTORY) : 0,
+      keep,
+    };
+    const made =
+      logits.location === "gpu-buffer"
+        ? await createOrtSampler(this.#ort, options)
+        : await CpuSampler.create(this.#ort, options);
+    if (looksBack) for (const [row, ids] of this.#prompt.entries()) made.sampler.history.set(row, ids);
+    return made;
   }
 
   /** @param onlyNext whether the model has seen all but the last tokens, which are on the GPU */

@@ -8,7 +8,7 @@
  */
 import { show } from "../check.ts";
 import type { SamplingParams } from "../params.ts";
-import { RowSampler } from "./keep-sampled.ts";
+import { type Row, RowSampler } from "./keep-sampled.ts";
 
 type SnakeCase<Name extends string> = Name extends `${infer Letter}${infer Rest}`
   ? `${Letter extends Lowercase<Letter> ? Letter : `_${Lowercase<Letter>}`}${SnakeCase<Rest>}`
@@ -54,11 +54,11 @@ export function logitsProcessor(
   { padTokenId }: LogitsProcessorOptions = {},
 ): LogitsProcessor {
   const pad = padTokenId === undefined ? undefined : BigInt(padTokenId);
-  const rows = Array.isArray(settings) ? (settings as readonly SamplingSettings[]) : undefined;
-  const sampler = new RowSampler(
-    (row) => paramsOf(rows === undefined ? (settings as SamplingSettings) : rows[row]!),
-    -Infinity,
-  );
+  const params = Array.isArray(settings) ? settings.map(paramsOf) : paramsOf(settings as SamplingSettings);
+  const sampler = new RowSampler(-Infinity);
+  /** Tokens of each row when its text began, and in the last step. */
+  let prompts: readonly number[] = [];
+  let lengths: readonly number[] = [];
   const process = <T extends LogitsTensor>(inputIds: readonly (readonly bigint[])[], logits: T): T => {
     const { data, dims } = logits;
     if (!(data instanceof Float32Array)) throw new TypeError(`logits: expected a float32 tensor, got ${show(data)}`);
@@ -68,16 +68,21 @@ export function logitsProcessor(
         `logits: expected [${inputIds.length}, ${vocabSize}], one row for each of input_ids, got ${data.length} logits`,
       );
     }
-    if (rows !== undefined && rows.length !== inputIds.length) {
-      throw new RangeError(
-        `settings: expected one object for all rows or an array of ${inputIds.length}, got ${rows.length}`,
-      );
-    }
-    for (const [row, ids] of inputIds.entries()) {
-      const padding = pad === undefined ? 0 : ids.findIndex((id) => id !== pad);
-      const position = padding === -1 ? 0 : ids.length - padding;
-      sampler.keepSampled(data.subarray(row * vocabSize, (row + 1) * vocabSize), row, position);
-    }
+    const now = inputIds.map((ids) => ids.length);
+    const goesOn = now.length === lengths.length && now.every((length, row) => length === lengths[row]! + 1);
+    if (!goesOn) prompts = now;
+    lengths = now;
+    const rows = inputIds.map((ids, row): Row => {
+      const first = pad === undefined ? 0 : ids.findIndex((id) => id !== pad);
+      const padding = first === -1 ? ids.length : first;
+      return {
+        logits: data.subarray(row * vocabSize, (row + 1) * vocabSize),
+        position: ids.length - padding,
+        tokens: () => Uint32Array.from(ids.slice(padding), Number),
+        prompt: prompts[row]! - padding,
+      };
+    });
+    sampler.keepSampled(rows, params);
     return logits;
   };
   return Object.assign(process, { _call: process });

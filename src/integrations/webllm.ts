@@ -31,7 +31,8 @@ export interface LogitProcessorOptions {
  * the logits afterwards returns that token.
  *
  * The position in the random stream counts the tokens since the last `resetState`, from `params.position` on: after
- * `resetChat()` the same prompt gives the same text.
+ * `resetChat()` the same prompt gives the same text. These tokens are what penalties look back at; WebLLM does not show the
+ * prompt to a processor.
  *
  * @param params for every token; see `SamplingParams`
  * @throws (from `processLogits`) TypeError or RangeError for bad parameters, Error for logits without any candidate
@@ -39,10 +40,9 @@ export interface LogitProcessorOptions {
 export function logitProcessor(params: SamplingParams = {}, { vocabSize }: LogitProcessorOptions = {}): LogitProcessor {
   // Not -inf: WGSL promises nothing for infinities, and WebLLM's kernels come next. No bias or penalty reaches this far.
   const masked = -1e9;
-  const sampler = new RowSampler(() => params, masked);
-  let position = 0;
+  const sampler = new RowSampler(masked);
+  const said: number[] = [];
   return {
-    /** Samples a token, and leaves nothing else in the logits. */
     processLogits: (logits) => {
       const size = vocabSize ?? logits.length;
       if (!Number.isInteger(size) || size < 1 || size > logits.length) {
@@ -50,18 +50,17 @@ export function logitProcessor(params: SamplingParams = {}, { vocabSize }: Logit
           `vocabSize: expected an integer from 1 to ${logits.length}, the number of logits, got ${size}`,
         );
       }
-      sampler.keepSampled(logits.subarray(0, size), 0, position);
+      const tokens = (): Uint32Array => Uint32Array.from(said);
+      sampler.keepSampled([{ logits: logits.subarray(0, size), position: said.length, tokens, prompt: 0 }], params);
       logits.fill(masked, size);
       return logits;
     },
     // WebLLM says which token it took only after it is sure of it: a step that is thrown away does not count.
-    /** Counts a token that was taken. */
-    processSampledToken: () => {
-      position++;
+    processSampledToken: (token) => {
+      said.push(token);
     },
-    /** Starts a new text. */
     resetState: () => {
-      position = 0;
+      said.length = 0;
     },
   };
 }

@@ -111,7 +111,8 @@ describe("generate", () => {
   const params: SamplingParams[] = [
     { temperature: 0.8, topP: 0.9, seed: 7n },
     { temperature: 1.5, topK: 40, minP: 0.01, seed: 8n },
-    { temperature: 0 },
+    // Looks back at prompt and text; without it, this row would say the same words again.
+    { temperature: 0, repetitionPenalty: 1.3, noRepeatNgramSize: 3 },
   ];
   const prompt = [model.encode("Once there was"), model.encode("Long ago a baker named"), model.encode("Dear")];
 

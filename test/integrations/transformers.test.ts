@@ -153,6 +153,44 @@ describe("what generate() returns", () => {
   });
 });
 
+describe("settings that look back", () => {
+  test("penalties see the prompt and what was written since, padding not", async () => {
+    const prompts = ["Once there was", "Long ago a baker named"];
+    const settings = {
+      temperature: 0,
+      repetition_penalty: 1.5,
+      frequency_penalty: 0.5,
+      no_repeat_ngram_size: 2,
+    } as const;
+    const params = { temperature: 0, repetitionPenalty: 1.5, frequencyPenalty: 0.5, noRepeatNgramSize: 2 };
+    const { steps, processor } = spy();
+    const tokens = await generate(prompts, [processor, logitsProcessor(settings, { padTokenId: 0 })]);
+    const vocabSize = steps[0]!.logits.length / 2;
+    const sampler = await createSampler({ vocabSize, maxBatch: 2, maxHistory: 64, engine: "cpu" });
+    prompts.forEach((prompt, row) => sampler.history.set(row, tokenizer.encode(prompt).slice(1)));
+    const drawn: number[][] = [[], []];
+    for (const { logits } of steps) {
+      (await sampler.sample(logits, params)).tokens.forEach((token, row) => drawn[row]!.push(token));
+    }
+    expect(tokens).toEqual(drawn);
+    expect(tokens, "they have an effect").not.toEqual(await generate(prompts, [logitsProcessor({ temperature: 0 })]));
+  });
+
+  test("a mask that changes from step to step is read in every step", async () => {
+    const allowed = new Uint32Array(Math.ceil(2461 / 32));
+    const writes = [5, 77, 1234, 2460];
+    const settings = { allowed_tokens: allowed };
+    let step = 0;
+    const grammar: Process = (_, logits) => {
+      allowed.fill(0);
+      const id = writes[step++]!;
+      allowed[id >> 5] = 1 << (id & 31);
+      return logits;
+    };
+    expect(await generate(PROMPT, [grammar, logitsProcessor(settings)], { max_new_tokens: 4 })).toEqual([writes]);
+  });
+});
+
 describe("what the library does by itself", () => {
   test("its top_p changes nothing; the processor's does", async () => {
     const greedy = await generate(PROMPT, [logitsProcessor({ temperature: 0 })]);
@@ -179,7 +217,7 @@ describe("what the library does by itself", () => {
 test("bad settings are errors by name", async () => {
   await expect(generate(PROMPT, [logitsProcessor({ top_p: 2 })])).rejects.toThrow(/params\.topP: /);
   await expect(generate(PROMPT, [logitsProcessor({ top_q: 2 } as never)])).rejects.toThrow(/params\.topQ: unknown/);
-  await expect(generate(PROMPT, [logitsProcessor([{}, {}])])).rejects.toThrow(/^settings: expected one object/);
+  await expect(generate(PROMPT, [logitsProcessor([{}, {}])])).rejects.toThrow(/^params: expected one object/);
   const masked: Process = (_, logits) => {
     (logits.data as Float32Array).fill(-Infinity);
     return logits;

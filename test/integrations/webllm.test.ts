@@ -64,6 +64,20 @@ describe("in the chat loop", () => {
   });
 });
 
+test("penalties look back at what was written since resetState", async () => {
+  const penalties: SamplingParams = { temperature: 0, repetitionPenalty: 2, presencePenalty: 3 };
+  const sampler = await createSampler({ vocabSize: V, maxHistory: 64, engine: "cpu" });
+  const processor = logitProcessor(penalties);
+  for (let round = 0; round < 2; round++) {
+    for (let step = 0; step < 6; step++) {
+      const { tokens } = await sampler.sample(row(1), penalties);
+      expect(chatStep(processor, row(1), 0)).toBe(tokens[0]);
+    }
+    sampler.history.reset();
+    processor.resetState();
+  }
+});
+
 test("padding behind the vocabulary is never sampled, however likely", () => {
   const padded = new Float32Array(V + 29).fill(50);
   padded.set(row(0));
