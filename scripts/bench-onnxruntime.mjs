@@ -32,7 +32,7 @@ const server = await createServer({
   logLevel: "error",
   server: { host: "localhost", port: 0 },
   resolve: { alias: [{ find: /^webgpu-token-sampler\/(\w+)$/, replacement: source("integrations/$1.ts") }] },
-  optimizeDeps: { exclude: ["onnxruntime-web"], include: ["onnx-proto"] },
+  optimizeDeps: { entries: ["demo/model/bench/index.html"], exclude: ["onnxruntime-web"], include: ["onnx-proto"] },
 });
 await server.listen();
 const browser = await chromium.launch({ executablePath: findBrowser().path, args: chromiumFlags(values.hardware) });
