@@ -10,7 +10,8 @@ export const HELP = `  --batch N,…      rows of a call (1,8,32)
   --rounds N       measurements of everything, in turn (5)
   --target MS      wall time of one measurement; more calls go into a submit until it is reached (20)
   --preset NAME    full:   every vocabulary (32000, 128256, 151936, 262144) and batch (1, 8, 32, 128)
-                   growth: vocabularies from 1024 to 1048576 in batches of 8, batches from 1 to 512 at 32000
+                   growth: vocabularies from 1024 to 1048576 in batches of 8, batches from 1 to 512 at 32000;
+                           3 rounds
                    quick:  batch 8, peaked, 3 rounds
   --cold           read from so many copies of the logits that no cache holds them
   --controls       measure top-k 50 with masks, bias, penalties and the like, too
@@ -45,6 +46,7 @@ const PRESETS: Readonly<Record<string, Preset>> = {
     ],
     inputs: ["peaked"],
     modes: ["greedy", "top-k+top-p", "top-p", "none"],
+    rounds: 3,
   },
   quick: { shapes: cross([128_256], [8]), inputs: ["peaked"], rounds: 3 },
 };

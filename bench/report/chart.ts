@@ -132,12 +132,13 @@ export function spreadLabels(wanted: readonly number[], gap: number, bottom: num
   return placed;
 }
 
-const short = (value: number): string =>
-  value >= 1e6
-    ? `${digits(value / 1e6).replace(/\.0+$/u, "")}M`
-    : value >= 10_000
-      ? `${Math.round(value / 1000)}k`
-      : String(Number(value.toPrecision(3)));
+/** A tick in few characters. */
+export function short(value: number): string {
+  if (value >= 1e6) return `${Number((value / 1e6).toPrecision(3))}M`;
+  if (value >= 1e4) return `${Math.round(value / 1000)}k`;
+  return Number.isInteger(value) ? String(value) : String(Number(value.toPrecision(3)));
+}
+
 const at = (value: number): string => String(Math.round(value * 10) / 10);
 
 /** A chart as an `svg` element; `standalone` for a file of its own, which brings its style sheet. */

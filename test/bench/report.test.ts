@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { BenchResult, Case, Figure, ModeName, Summary } from "../../bench/cases.ts";
 import { judge, type KeptRow, verdictNote } from "../../bench/peers/verdict.ts";
-import { decadeTicks, lineChart, spreadLabels } from "../../bench/report/chart.ts";
+import { decadeTicks, lineChart, short, spreadLabels } from "../../bench/report/chart.ts";
 import { batchChart, growthChart } from "../../bench/report/charts.ts";
 import {
   bestLibrary,
@@ -167,6 +167,18 @@ describe("chart", () => {
   it("has round ticks, and powers of ten where there would be too many", () => {
     expect(decadeTicks(0.9, 12)).toEqual([1, 2, 5, 10]);
     expect(decadeTicks(0.5, 2e4)).toEqual([1, 10, 100, 1000, 10_000]);
+  });
+
+  it("writes ticks in few characters", () => {
+    expect([0.05, 1, 1024, 4096, 16_384, 131_072, 1_048_576].map(short)).toEqual([
+      "0.05",
+      "1",
+      "1024",
+      "4096",
+      "16k",
+      "131k",
+      "1.05M",
+    ]);
   });
 
   it("moves labels apart and keeps their order", () => {
