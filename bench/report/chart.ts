@@ -2,7 +2,6 @@
  * Line charts on two logarithmic axes, as SVG text. A series is told apart by colour, by the shape of its marks and by its
  * name at the end of its line, so that no reader depends on colour. Colours follow the reader's scheme, light or dark.
  */
-import { digits } from "../table.ts";
 import { escapeXml } from "./text.ts";
 
 export interface Point {
