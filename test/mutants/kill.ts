@@ -1,0 +1,58 @@
+/** Tries to find a planted fault: the digests for what runs on the CPU, then GPU = reference, then random calls. */
+import type { Configuration } from "../everywhere/configurations.ts";
+import { describeRow, sections } from "../everywhere/corpus.ts";
+import { deviceRows, open } from "../everywhere/device.ts";
+import committed from "../everywhere/digest.json" with { type: "json" };
+import { referenceRows, rowDifference, sha256, sha256OfText } from "../everywhere/outcome.ts";
+import { fuzz } from "../fuzz/fuzz.ts";
+
+/** The tunings of a CPU and of a GPU, and small bindings. */
+const configurations: readonly Configuration[] = [
+  { name: "as it comes" },
+  {
+    name: "a GPU's tuning",
+    tuning: { drawWorkgroup: 64, streamWorkgroup: 64, lanes: 16, quads: 16, subgroups: true },
+    half: true,
+  },
+  { name: "small bindings", chunk: { rows: 4, bytes: 9000 }, half: true },
+];
+const CPU_SECTIONS = sections.filter(({ vocabSize }) => vocabSize < 5000);
+const GPU_SECTIONS = sections.filter(
+  ({ core, name }) => core !== "none" || /float32, 3 tokens|float16, 1003|bfloat16|offset/.test(name),
+);
+const FUZZ_RUNS = 100;
+
+/**
+ * @param device where the kernels run
+ * @param onlyShaders whether the fault is in a shader, so that the reference need not be asked
+ * @returns what found the fault, or undefined if it survived
+ */
+export async function kill(device: GPUDevice, onlyShaders: boolean): Promise<string | undefined> {
+  const digests: Readonly<Record<string, string>> = committed.sections;
+  for (const section of onlyShaders ? [] : CPU_SECTIONS) {
+    const ofCalls: string[] = [];
+    for (const call of section.calls()) ofCalls.push(await sha256(referenceRows(section, call)));
+    if ((await sha256OfText(ofCalls.join())) !== digests[section.name]) return `digest of "${section.name}"`;
+  }
+  for (const configuration of configurations) {
+    for (const section of GPU_SECTIONS) {
+      if (section.core === "none" && configuration !== configurations[0]) continue;
+      if (section.core === "half" && configuration.half !== true) continue;
+      const opened = await open(device, section, configuration);
+      try {
+        for (const call of section.calls()) {
+          const rows = await deviceRows(device, opened, section, call, configuration);
+          const expected = referenceRows(section, call);
+          for (const [row, words] of rows.entries()) {
+            const difference = rowDifference(words, expected[row]!);
+            if (difference !== undefined) return `${configuration.name}, ${describeRow(call, row)}: ${difference}`;
+          }
+        }
+      } finally {
+        opened.sampler.destroy();
+      }
+    }
+  }
+  const { failure } = await fuzz(device, { seed: 1, runs: FUZZ_RUNS, shrink: false });
+  return failure === undefined ? undefined : `fuzz: ${failure.difference}`;
+}

@@ -1,0 +1,209 @@
+/**
+ * The faults that `npm run mutants` plants, one at a time. Each is the replacement of a text that occurs exactly once in
+ * its file. `equivalent` says why nothing can tell the mutant from the original.
+ *
+ * @typedef {{ name: string, file: string, search: string, replace: string, equivalent?: string }} Mutant
+ */
+
+/** @returns {Mutant[]} */
+const of = (file, ...list) =>
+  list.map(([name, search, replace, equivalent]) => ({ name, file, search, replace, equivalent }));
+
+/** @type {readonly Mutant[]} */
+export const mutants = [
+  ...of(
+    "shaders/lib/int64.wgsl",
+    ["add64: dropped carry", "a.y + b.y + select(0u, 1u, low < a.x)", "a.y + b.y"],
+    ["sub64: dropped borrow", "a.y - b.y - select(0u, 1u, a.x < b.x)", "a.y - b.y"],
+    ["less64: equal counts as less", "(a.y == b.y && a.x < b.x)", "(a.y == b.y && a.x <= b.x)"],
+    ["less64: the low word decides", "return a.y < b.y || (a.y == b.y && a.x < b.x);", "return a.x < b.x;"],
+    ["mul32: a partial product is left out", "a1 * b1 + (cross >> 16u) + (carry >> 16u)", "a1 * b1 + (cross >> 16u)"],
+  ),
+  ...of(
+    "shaders/lib/keys.wgsl",
+    ["negative floats are not turned over", "(sign | vec4(0x80000000u))", "vec4(0x80000000u)"],
+    ["+inf is above the largest float", "min(raw, vec4(0xfffffffeu))", "raw"],
+    ["-0 is below +0", "select(keys, vec4(0x807fffffu), keys == vec4(0x807ffffeu))", "keys"],
+    ["the lowest float cannot be sampled", "keys >= vec4(LOWEST_KEY)", "keys > vec4(LOWEST_KEY)"],
+    ["is_kept: the cut itself is left out", "(key == cut.key && id <= cut.id)", "(key == cut.key && id < cut.id)"],
+    ["are_kept: the cut itself is left out", "(ids <= vec4(cut.id))", "(ids < vec4(cut.id))"],
+    ["are_kept: ties in the wrong order", "(ids <= vec4(cut.id))", "(ids >= vec4(cut.id))"],
+    ["are_kept: all lanes have the first id", "vec4(id) + vec4(0u, 1u, 2u, 3u)", "vec4(id)"],
+  ),
+  ...of(
+    "shaders/lib/logits.wgsl",
+    ["groups do not alternate", "(group / LANES * QUADS + j) * LANES + group % LANES", "group * QUADS + j"],
+    ["a quad that ends behind the row counts as whole", "call.vocab - last >= 4u", "call.vocab - last >= 3u"],
+    ["float16: halves swapped", "vec4(quad.x & 0xffffu, quad.x >> 16u,", "vec4(quad.x >> 16u, quad.x & 0xffffu,"],
+    ["float16: infinities are finite", "magnitude >= vec4(0x7c00u)", "magnitude > vec4(0xffffu)"],
+    ["float16: subnormals as if they were normal", "magnitude < vec4(0x400u)", "magnitude < vec4(0u)"],
+    ["float16: odd elements read their neighbour", "((element & 1u) * 16u)", "0u"],
+    ["bfloat16: widened as if shifted by 15", "return half << vec4(16u);", "return half << vec4(15u);"],
+  ),
+  ...of(
+    "shaders/lib/philox.wgsl",
+    ["nine rounds", "round < 10u", "round < 9u"],
+    ["counter words swapped", "vec4(position, 0u, PURPOSE_DRAW)", "vec4(position.yx, 0u, PURPOSE_DRAW)"],
+    [
+      "the position's high word is left out",
+      "vec4(position, 0u, PURPOSE_DRAW)",
+      "vec4(position.x, 0u, 0u, PURPOSE_DRAW)",
+    ],
+    ["key words swapped", "PURPOSE_DRAW), seed)", "PURPOSE_DRAW), seed.yx)"],
+    ["the uniform's words swapped", "seed).yx", "seed).xy"],
+    [
+      "the key does not change from round to round",
+      "k += vec2(0x9e3779b9u, 0xbb67ae85u);",
+      "k += vec2(0x9e3779b9u, 0u);",
+    ],
+  ),
+  ...of(
+    "shaders/lib/weights.wgsl",
+    ["mass_needed: rounded down", "select(0u, 1u, low.x > 0u)", "0u"],
+    ["draw_point: a carry is left out", "vec2(cross.y, 0u)", "vec2(0u, 0u)"],
+    ["draw_point: u's words swapped", "mul32(u.y, mass.y), add64", "mul32(u.x, mass.y), add64"],
+    [
+      "min-p: the limit itself is left out",
+      "distance_of_key(half_max, middle, scale) <= limit",
+      "distance_of_key(half_max, middle, scale) < limit",
+    ],
+  ),
+  ...of(
+    "shaders/max.wgsl",
+    ["the first invocation's maximum counts for its subgroup", "delegate = subgroupMax(delegate);", ""],
+    [
+      "delegates of all rows in the first row's place",
+      "delegates[workgroup_id.y * call.groups + group]",
+      "delegates[group]",
+    ],
+    ["a group too many is written", "if (group < call.groups) {", "if (group <= call.groups) {"],
+  ),
+  ...of(
+    "shaders/mass.wgsl",
+    [
+      "min-p limits what top-p measures in every order",
+      "(plan.flags & (FLAG_TOP_P | FLAG_MIN_P_FIRST)) != FLAG_TOP_P",
+      "true",
+    ],
+    [
+      "masses at the draw's temperature",
+      "select(plan.draw_scale, plan.filter_scale, (plan.flags & FLAG_TOP_P) != 0u)",
+      "plan.draw_scale",
+    ],
+    [
+      "masses of groups without a candidate are left as they were",
+      "    masses[at] = vec2(0u);\n    return;\n  }\n  // What",
+      "    return;\n  }\n  // What",
+    ],
+  ),
+  ...of(
+    "shaders/draw.wgsl",
+    ["add_to_bin: dropped carry", "amount.y + select(0u, 1u, old + amount.x < old)", "amount.y"],
+    ["clear_bins: high words are left", "i < BINS * 2u", "i < BINS"],
+    [
+      "claim: reached only when exceeded",
+      "return less64(before_mine, target_sum) && !less64(add64(before_mine, mine), target_sum);",
+      "return !less64(target_sum, before_mine) && less64(target_sum, add64(before_mine, mine));",
+    ],
+    [
+      "stricter: the looser one",
+      "a.key > b.key || (a.key == b.key && a.id < b.id)",
+      "a.key < b.key || (a.key == b.key && a.id > b.id)",
+    ],
+    ["draw_group: runs of groups are not whole tiles", "+ LANES - 1u) / LANES * LANES;", ");"],
+    [
+      "greedy: the highest lane among equals",
+      "select(select(select(3u, 2u, hits.z), 1u, hits.y), 0u, hits.x)",
+      "select(select(select(0u, 1u, hits.y), 2u, hits.z), 3u, hits.w)",
+    ],
+    ["the position is never the caller's", "(plan.flags & FLAG_POSITION) != 0u", "false"],
+    ["the counter stands still", "let next = add64(position, vec2(1u, 0u));", "let next = position;"],
+    ["the maximum is not put back", "    atomicStore(&records[record].rising_key, 0u);\n", ""],
+    ["64-bit tokens: the high word is left", "tokens[word + 1u] = 0u;", ""],
+    [
+      "tokens of all rows in the first row's place",
+      "call.token_first + row_index * call.token_stride",
+      "call.token_first",
+    ],
+  ),
+  ...of(
+    "shaders/list.wgsl",
+    ["the last group is not listed", "group >= call.groups", "group + 1u >= call.groups"],
+    [
+      "weights at the filters' temperature",
+      "call.plans[workgroup_id.y].draw_scale",
+      "call.plans[workgroup_id.y].filter_scale",
+    ],
+    ["the room's last entry is not used", "slot < room", "slot + 1u < room"],
+  ),
+  ...of(
+    "src/webgpu/pack.ts",
+    ["position words swapped", "words(plan.position ?? 0n)", "words(plan.position ?? 0n).reverse()"],
+    ["the seed's high word is left out", "out[at + 7] = seedHigh;", ""],
+    ["min-p first is forgotten", "(plan.minPFirst ? FLAG.minPFirst : 0)", "0"],
+  ),
+  ...of(
+    "src/webgpu/engine.ts",
+    [
+      "a chunk starts a row late",
+      "const start = (offset + firstRow * rowStride)",
+      "const start = (offset + (firstRow + 1) * rowStride)",
+    ],
+    ["chunks write the tokens of the first", "tokens.offset + row, tokens.words", "tokens.offset, tokens.words"],
+    [
+      "chunks use the parameters of the first",
+      "plans: plans.slice(firstRow, firstRow + count)",
+      "plans: plans.slice(0, count)",
+    ],
+    ["a row's lead does not count as a quad", "(options.vocabSize + 3) / 4", "options.vocabSize / 4"],
+    ["listed candidates in any order", "|| entries[3 * a]! - entries[3 * b]!", ""],
+  ),
+  ...of(
+    "src/params.ts",
+    ["min-p without the tolerance", "minP * (1 - 2 ** -20) * WEIGHT_ONE", "minP * WEIGHT_ONE"],
+    ["top-p without the tolerance", "Math.round(topP * 2 ** 32) - 2 ** 12", "Math.round(topP * 2 ** 32)"],
+    [
+      "llama.cpp filters at the draw's temperature",
+      'order === "llama.cpp" ? distanceScale(1) : drawScale',
+      "drawScale",
+    ],
+  ),
+  ...of(
+    "src/reference/draw.ts",
+    [
+      "reference: half a weight is drawn from",
+      "if (rest < weight) return sampled(kept[index]!",
+      "if (rest < weight / 2) return sampled(kept[index]!",
+    ],
+    ["reference: the best of the last group", "delegates.indexOf(max)", "delegates.lastIndexOf(max)"],
+  ),
+  ...of(
+    "src/reference/cut.ts",
+    ["reference: top-p keeps one less", "if (total >= need) return index + 1;", "if (total > need) return index + 1;"],
+    ["reference: the bin's first token is left out", "if (sum >= target) return", "if (sum > target) return"],
+    ["reference: min-p first is forgotten", "if (plan.minPFirst) end =", "if (false) end ="],
+  ),
+  ...of(
+    "src/reference/mass.ts",
+    ["reference: ties at the cut in the wrong order", "id <= cut.id", "id < cut.id"],
+    [
+      "reference: the last group's tail",
+      "Math.min(start + GROUP_SIZE, logits.length)",
+      "Math.min(start + GROUP_SIZE, logits.length - 1)",
+    ],
+  ),
+  ...of(
+    "src/reference/numeric.ts",
+    ["reference: -0 is below +0", "if (key === 0x807f_fffe) return 0x807f_ffff; // -0 equals +0", ""],
+    ["reference: min-p's limit is left out", "<= limit) high = middle", "< limit) high = middle"],
+  ),
+  ...of(
+    "src/reference/philox.ts",
+    ["reference: nine rounds", "round < 10", "round < 9"],
+    [
+      "reference: counter words swapped",
+      "[...words(position), 0, PURPOSE.draw]",
+      "[0, ...words(position), PURPOSE.draw]",
+    ],
+  ),
+];
