@@ -104,7 +104,8 @@ fn process_main(@builtin(workgroup_id) workgroup_id: vec3<u32>, @builtin(local_i
 
   // Tokens of a last quad that is not full: there may be no such quad to read.
   var touched = atomicLoad(&overlay[marks]) | (places_from(end & ~3u, word) & ~places_from(end, word));
-  var banned = atomicLoad(&overlay[marks + 1u]);
+  // Places beside the row hold nothing that could be drawn.
+  var banned = atomicLoad(&overlay[marks + 1u]) | ~places_from(row.lead, word) | places_from(end, word);
   if (control.allowed != NONE) {
     banned |= ~mask_at(control.allowed, word, row.lead);
   }

@@ -90,20 +90,26 @@ fn is_whole(row: Row, group: u32) -> bool {
 
 #if PROCESSED
 // The float32 bits of four consecutive tokens as processed: from the overlay where they are touched, -inf where they are
-// banned, else as the model gave them. What no whole quad covers is touched, and reaches no further than the row.
+// banned, as places beside the row are, else as the model gave them. What no whole quad covers is touched.
 fn load_quad(row: Row, quad: u32) -> vec4<u32> {
-  let at = row.marks + (quad >> 3u) * 2u;
-  let shift = vec4((quad & 7u) * 4u) + vec4(0u, 1u, 2u, 3u);
-  let touched = (vec4(overlay[at]) >> shift) & vec4(1u);
-  let banned = (vec4(overlay[at + 1u]) >> shift) & vec4(1u);
-  var bits = unpack(logits[row.first_quad + quad]);
-  if (any(touched != vec4(0u))) {
-    let place = row.marks + mark_words() * 2u + quad * 4u;
-    let values = vec4(overlay[place], overlay[place + 1u], overlay[place + 2u], overlay[place + 3u]);
-    bits = select(bits, values, touched != vec4(0u));
+  if (quad >= mark_words() * 8u) {
+    return vec4(MINUS_INFINITY);
   }
-  let ids = vec4(id_of(row, quad)) + vec4(0u, 1u, 2u, 3u);
-  return select(vec4(MINUS_INFINITY), bits, (banned == vec4(0u)) & (ids < vec4(call.vocab)));
+  let at = row.marks + (quad >> 3u) * 2u;
+  let shift = (quad & 7u) * 4u;
+  let touched = (overlay[at] >> shift) & 15u;
+  let banned = (overlay[at + 1u] >> shift) & 15u;
+  var bits = unpack(logits[row.first_quad + quad]);
+  if ((touched | banned) != 0u) {
+    let lanes = vec4(1u, 2u, 4u, 8u);
+    if (touched != 0u) {
+      let place = row.marks + mark_words() * 2u + quad * 4u;
+      let values = vec4(overlay[place], overlay[place + 1u], overlay[place + 2u], overlay[place + 3u]);
+      bits = select(bits, values, (vec4(touched) & lanes) != vec4(0u));
+    }
+    bits = select(bits, vec4(MINUS_INFINITY), (vec4(banned) & lanes) != vec4(0u));
+  }
+  return bits;
 }
 
 fn load_quad_of(row: Row, quad: u32, whole: bool) -> vec4<u32> {
