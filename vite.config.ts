@@ -29,8 +29,17 @@ export default defineConfig({
         test: {
           name: "node",
           include: ["test/**/*.test.ts"],
-          exclude: ["test/gpu/**", "test/integrations/**", "test/package/**"],
+          exclude: ["test/gpu/**", "test/integrations/**", "test/package/**", "test/page/**"],
           environment: "node",
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: "page",
+          include: ["test/page/**/*.test.ts"],
+          environment: "node",
+          expect: { poll: { timeout: 30_000 } },
         },
       },
       {

@@ -29,7 +29,7 @@ const { status } = spawnSync(
 
 let passed = 0;
 let failed = 0;
-const ran = { node: 0, package: 0, gpu: 0 };
+const ran = { node: 0, package: 0, gpu: 0, page: 0 };
 try {
   for (const file of JSON.parse(readFileSync(report, "utf8")).testResults) {
     // A file that cannot even be loaded has no tests, and has failed all the same.
@@ -37,7 +37,7 @@ try {
     for (const test of file.assertionResults) {
       if (test.status === "passed") passed++;
       else failed++; // a skipped or pending test counts as a failure: nothing here may be passed over
-      ran[/[\\/]test[\\/](gpu|package)[\\/]/.exec(file.name)?.[1] ?? "node"]++;
+      ran[/[\\/]test[\\/](gpu|package|page)[\\/]/.exec(file.name)?.[1] ?? "node"]++;
     }
   }
 } catch (error) {

@@ -1,0 +1,82 @@
+import type { Page } from "playwright";
+import { afterEach, expect, test } from "vitest";
+import { MODES } from "../../bench/cases.ts";
+import { en } from "../../demo/page/messages/en.ts";
+import { useSite } from "./support/site.ts";
+
+const site = useSite();
+afterEach(() => site().leave());
+
+const measureButton = (page: Page) => page.getByRole("button", { name: en.measure, exact: true });
+const results = (page: Page) => page.locator(".results");
+const status = (page: Page) => page.locator(".measure .status");
+const modes = Object.keys(MODES).map((mode) => en.modes[mode]!);
+
+async function open(gpu: "usual" | "none"): Promise<Page> {
+  const page = await site().visit({ query: "?tab=measure", gpu });
+  await page.getByLabel(en.vocabulary).selectOption("32000");
+  await page.getByLabel(en.batch).selectOption("1");
+  await page.getByLabel(en.rounds).selectOption("3");
+  return page;
+}
+
+/** Bars of a chart by their label, with the milliseconds beside them. */
+async function barsOf(page: Page, title: string): Promise<Record<string, number>> {
+  const rows = await page
+    .locator(".times")
+    .filter({ has: page.getByRole("heading", { name: title, exact: true }) })
+    .locator("tr")
+    .evaluateAll((all) =>
+      all.map((row) => [
+        row.querySelector("th")!.textContent,
+        Number.parseFloat(row.querySelector(".number")!.textContent),
+      ]),
+    );
+  return Object.fromEntries(rows) as Record<string, number>;
+}
+
+test("measures every mode beside the read limit and the copy, and copies Markdown", async () => {
+  const page = await open("usual");
+  await measureButton(page).press("Enter");
+  await expect.poll(() => page.locator(".measure progress").isVisible()).toBe(true);
+  await expect.poll(() => results(page).locator(".times").count(), { timeout: 90_000 }).toBe(2);
+  expect(await page.locator(".measure progress").isVisible()).toBe(false);
+
+  const onGpu = await barsOf(page, en.onGpu);
+  expect(Object.keys(onGpu)).toEqual([en.readLimit, ...modes]);
+  const toScript = await barsOf(page, en.toScript);
+  expect(Object.keys(toScript)).toEqual([
+    ...modes.map((mode) => en.tokensOf(mode)),
+    en.copyToCpu,
+    en.copyAndSample(en.modes["top-k+top-p"]!),
+  ]);
+  for (const time of [...Object.values(onGpu), ...Object.values(toScript)]) expect(time).toBeGreaterThan(0);
+
+  const name = (await page.locator(".engine").textContent())!.replace(en.engineGpu(""), "");
+  expect(name.length).toBeGreaterThan(3);
+  expect(await page.locator(".adapter").textContent()).toContain(name);
+  await page.getByRole("button", { name: en.copyMarkdown }).click();
+  await expect.poll(() => status(page).textContent()).toBe(en.copied);
+  const markdown = await page.evaluate(() => navigator.clipboard.readText());
+  expect(markdown).toContain("Adapter: ");
+  expect(markdown).toContain("| read limit");
+  expect(markdown).toContain("Copy of all logits to the CPU");
+});
+
+test("can be cancelled", async () => {
+  const page = await open("usual");
+  await page.getByLabel(en.rounds).selectOption("15");
+  await measureButton(page).click();
+  await expect.poll(() => status(page).textContent()).toMatch(/^Round/u);
+  await page.getByRole("button", { name: en.cancel }).press("Enter");
+  await expect.poll(() => status(page).textContent()).toBe(en.cancelled);
+  expect(await results(page).textContent()).toBe("");
+  expect(await measureButton(page).isEnabled()).toBe(true);
+});
+
+test("without WebGPU it measures the CPU engine", async () => {
+  const page = await open("none");
+  await measureButton(page).click();
+  await expect.poll(() => results(page).locator(".times").count(), { timeout: 60_000 }).toBe(1);
+  expect(Object.keys(await barsOf(page, en.onCpu))).toEqual(modes);
+});
