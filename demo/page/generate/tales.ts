@@ -7,14 +7,19 @@ import type { LanguageModel } from "./model.ts";
 /** Where the site has the model; see `vite.config.ts`. */
 const FOLDER = new URL("./tales/", document.baseURI).href;
 
-// It warns of nodes that it leaves on the CPU on purpose.
-ort.env.logLevel = "error";
+/** ONNX Runtime, but that a session speaks of errors only: it warns of nodes that it leaves on the CPU on purpose. */
+const QUIET = {
+  InferenceSession: {
+    create: (model: Uint8Array, options: ort.InferenceSession.SessionOptions) =>
+      ort.InferenceSession.create(model, { ...options, logSeverityLevel: 3 }),
+  },
+} as Parameters<typeof loadModel>[0];
 
 type Place = "webgpu" | "wasm";
 
 export async function loadTales(): Promise<LanguageModel> {
   const place: Place = (await findAdapter()) === undefined ? "wasm" : "webgpu";
-  const model = new OnnxModel(await loadModel(ort, FOLDER, { device: place }), place);
+  const model = new OnnxModel(await loadModel(QUIET, FOLDER, { device: place }), place);
   // The first run compiles, and tells how many logits there are.
   await model.logits(model.encode(""));
   return model;
@@ -63,7 +68,7 @@ class OnnxModel implements LanguageModel {
       this.#place = "wasm";
       this.#cache.clear();
       this.#read = [];
-      this.#model = await loadModel(ort, FOLDER, { device: "wasm" });
+      this.#model = await loadModel(QUIET, FOLDER, { device: "wasm" });
       return this.#run(context);
     }
   }
