@@ -176,7 +176,7 @@ describe("the address", () => {
         const settings = { ...initial.settings, [name]: value };
         expect(parseState(printState({ ...initial, settings })).settings).toEqual(settings);
       }
-      expect(parseState(`?${name}=-1`).settings).toEqual(initial.settings);
+      expect(parseState(`?${name}=${min - 1}`).settings).toEqual(initial.settings);
       expect(parseState(`?${name}=`).settings).toEqual(initial.settings);
     }
     for (const order of ORDERS) expect(parseState(`?order=${order}`).settings.order).toBe(order);
