@@ -104,7 +104,7 @@ export async function createSampler(options: SamplerOptions): Promise<Sampler> {
       maxHistory,
     );
 
-  const device = wanted === "cpu" ? undefined : (options.device ?? (await requestDevice()));
+  const device = wanted === "cpu" ? undefined : (options.device ?? (await requestDevice(wanted === "webgpu")));
   if (device === undefined) {
     if (wanted === "webgpu") {
       throw new Error(

@@ -1,11 +1,37 @@
-/** Asks for a device of our own, with no more than the kernels need. Undefined where there is no adapter. */
-export async function requestDevice(): Promise<GPUDevice | undefined> {
+/**
+ * Asks for a device of our own, with no more than the kernels need.
+ *
+ * @returns undefined where there is no adapter, or one that gives no device
+ * @throws Error instead of the latter, if the device is `required`
+ */
+export async function requestDevice(required: boolean): Promise<GPUDevice | undefined> {
   const gpu = (globalThis.navigator as Navigator | undefined)?.gpu;
   const adapter = await gpu?.requestAdapter({ powerPreference: "high-performance" });
   if (!adapter) return undefined;
   const subgroups = "subgroups" as GPUFeatureName;
-  return adapter.requestDevice({
-    label: "webgpu-token-sampler.device",
-    requiredFeatures: adapter.features.has(subgroups) ? [subgroups] : [],
-  });
+  try {
+    return await adapter.requestDevice({
+      label: "webgpu-token-sampler.device",
+      requiredFeatures: adapter.features.has(subgroups) ? [subgroups] : [],
+    });
+  } catch (error) {
+    if (!required) return undefined;
+    throw new Error(`webgpu-token-sampler: the adapter gave no device. ${String(error)}`, { cause: error });
+  }
+}
+
+const losses = new WeakMap<GPUDevice, { info?: GPUDeviceLostInfo }>();
+
+/**
+ * Whether a device was lost, and why. There is one listener a device: one a sampler would keep every sampler that was ever
+ * made in memory for as long as the device lives.
+ */
+export function lossOf(device: GPUDevice): { readonly info?: GPUDeviceLostInfo } {
+  let loss = losses.get(device);
+  if (loss === undefined) {
+    const made: { info?: GPUDeviceLostInfo } = {};
+    void device.lost.then((info) => (made.info = info));
+    losses.set(device, (loss = made));
+  }
+  return loss;
 }

@@ -3,6 +3,7 @@ import type { RowPlan } from "../params.ts";
 import { bytesPerLogit, type LogitsType } from "../reference/convert.ts";
 import { logprobOf, type RowStatus } from "../reference/draw.ts";
 import { normalize, type RowCandidates } from "../reference/list.ts";
+import { lossOf } from "./device.ts";
 import { type KernelName, STORAGE_BUFFERS, WORKGROUP_STORAGE } from "./kernels.ts";
 import { needsMass, needsMassRoom, packCall, RECORD_WORDS, unpackRecord } from "./pack.ts";
 import { type Pipelines, pipelinesFor } from "./pipelines.ts";
@@ -72,7 +73,7 @@ export class WebGpuEngine implements Engine {
   readonly #bindingLimit: number;
   #inputs = new WeakMap<GPUBuffer, Map<string, GPUBindGroup>>();
   #targets = new WeakMap<GPUBuffer, GPUBindGroup>();
-  #lost: GPUDeviceLostInfo | undefined;
+  readonly #loss: { readonly info?: GPUDeviceLostInfo };
   #destroyed = false;
 
   /** Checks the device's limits and compiles the kernels. */
@@ -162,7 +163,7 @@ export class WebGpuEngine implements Engine {
         record(encoder, readback);
         this.#device.queue.submit([encoder.finish()]);
       });
-    void this.#device.lost.then((info) => (this.#lost = info));
+    this.#loss = lossOf(this.#device);
   }
 
   get history(): GpuHistory {
@@ -209,8 +210,10 @@ export class WebGpuEngine implements Engine {
     const lists: RowCandidates[] = [];
     if (isGPUBuffer(logits.source)) return this.#list(logits, logits.source, plans, 0);
     // The logits are needed until the last row is listed, so they get a buffer of their own.
-    const packed = this.#pack(logits, 0, logits.rows);
     const perUpload = this.#uploadRows();
+    const rowsOfCaller = this.#pack(logits, 0, logits.rows);
+    // What does not go up at once is copied: the caller may have new logits there by the time it does.
+    const packed = logits.rows <= perUpload ? rowsOfCaller : rowsOfCaller.slice();
     for (let row = 0; row < logits.rows; row += perUpload) {
       const rows = Math.min(perUpload, logits.rows - row);
       const words = packed.subarray(row * this.#options.vocabSize, (row + rows) * this.#options.vocabSize);
@@ -491,7 +494,7 @@ export class WebGpuEngine implements Engine {
       readback.unmap();
       return words;
     } finally {
-      if (!this.#destroyed && this.#lost === undefined) this.#workspace.giveReadback(readback);
+      if (!this.#destroyed && this.#loss.info === undefined) this.#workspace.giveReadback(readback);
     }
   }
 
@@ -503,14 +506,15 @@ export class WebGpuEngine implements Engine {
     } catch (error) {
       return error;
     }
-    return reason;
+    return new Error(`webgpu-token-sampler: the result could not be read back. ${String(reason)}`, { cause: reason });
   }
 
   #usable(): void {
     if (this.#destroyed) throw new Error("webgpu-token-sampler: the sampler was destroyed");
-    if (this.#lost !== undefined) {
+    const lost = this.#loss.info;
+    if (lost !== undefined) {
       throw new Error(
-        `webgpu-token-sampler: the GPU device was lost (${this.#lost.reason}): ${this.#lost.message}. Make a new sampler, on a new device.`,
+        `webgpu-token-sampler: the GPU device was lost (${lost.reason}): ${lost.message}. Make a new sampler, on a new device.`,
       );
     }
   }

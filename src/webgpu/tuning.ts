@@ -1,3 +1,5 @@
+import { show } from "../params.ts";
+
 /**
  * How the kernels are cut to the adapter. None of it changes a result.
  */
@@ -49,14 +51,31 @@ export function adapterClass(info: GPUAdapterInfo | undefined): AdapterClass {
  * The tuning for a device: the class's row, what the caller overrides, and the 16-bit types' larger groups (as many
  * bytes a group as float32 has, so that scratch memory keeps its share of the logits).
  *
- * @throws RangeError for a value that the kernels cannot run with
+ * @throws TypeError for what is not a tuning, RangeError for a value that the kernels cannot run with
  * @internal
  */
 export function tuningFor(device: GPUDevice, half: boolean, overrides: Partial<Tuning> = {}): Tuning {
   const info = (device as { adapterInfo?: GPUAdapterInfo }).adapterInfo;
   const row = TUNINGS[adapterClass(info)];
-  const tuning = { ...row, quads: row.quads * (half ? 2 : 1), ...overrides };
+  if (typeof overrides !== "object" || overrides === null) {
+    throw new TypeError(`tuning: expected an object, got ${show(overrides)}`);
+  }
+  for (const [name, value] of Object.entries(overrides)) {
+    const expected = Object.hasOwn(row, name) ? typeof row[name as keyof Tuning] : undefined;
+    if (expected === undefined) {
+      throw new TypeError(`tuning.${name}: unknown name; known are ${Object.keys(row).join(", ")}`);
+    }
+    if (typeof value !== expected) throw new TypeError(`tuning.${name}: expected a ${expected}, got ${show(value)}`);
+  }
   const most = Math.min(device.limits.maxComputeInvocationsPerWorkgroup, device.limits.maxComputeWorkgroupSizeX);
+  const largest = 2 ** Math.floor(Math.log2(most));
+  const tuning = {
+    ...row,
+    streamWorkgroup: Math.min(row.streamWorkgroup, largest),
+    drawWorkgroup: Math.min(row.drawWorkgroup, largest),
+    quads: row.quads * (half ? 2 : 1),
+    ...overrides,
+  };
   const check = (name: "streamWorkgroup" | "drawWorkgroup" | "lanes" | "quads", limit: number): void => {
     const value = tuning[name];
     if (!Number.isInteger(value) || value < 1 || value > limit || (value & (value - 1)) !== 0) {

@@ -1,7 +1,16 @@
 import { describe, expect, test } from "vitest";
 import { createSampler, type EncodeTarget, type Sampler, type SamplingParams } from "../../src/index.ts";
 import { testArticle } from "../support/article.ts";
-import { COPY_DST, bufferOf, COPY_SRC, requestDevice, sharedDevice, STORAGE, wordsOf } from "../support/device.ts";
+import {
+  aliveBuffers,
+  COPY_DST,
+  bufferOf,
+  COPY_SRC,
+  requestDevice,
+  sharedDevice,
+  STORAGE,
+  wordsOf,
+} from "../support/device.ts";
 import { testDraws } from "../support/draws.ts";
 import { failure } from "../support/failure.ts";
 import { batch } from "../support/inputs.ts";
@@ -243,18 +252,7 @@ describe("life and death", () => {
 
   test("destroy frees every buffer, also after a wave of calls, and ends the calls under way", async () => {
     const own = await requestDevice();
-    const alive = new Set<GPUBuffer>();
-    const create = own.createBuffer.bind(own);
-    own.createBuffer = (descriptor) => {
-      const buffer = create(descriptor);
-      alive.add(buffer);
-      const destroy = buffer.destroy.bind(buffer);
-      buffer.destroy = () => {
-        alive.delete(buffer);
-        destroy();
-      };
-      return buffer;
-    };
+    const alive = aliveBuffers(own);
     const one = await createSampler({ vocabSize: V, maxBatch: ROWS, device: own });
     await one.sample(logits);
     await one.candidates(logits, { topP: 0.5 });

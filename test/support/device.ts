@@ -52,3 +52,20 @@ export async function wordsOf(device: GPUDevice, buffer: GPUBuffer): Promise<Uin
   copy.destroy();
   return words;
 }
+
+/** Keeps count of the buffers that a device has made and that are not destroyed. */
+export function aliveBuffers(device: GPUDevice): Set<GPUBuffer> {
+  const alive = new Set<GPUBuffer>();
+  const create = device.createBuffer.bind(device);
+  device.createBuffer = (descriptor) => {
+    const buffer = create(descriptor);
+    alive.add(buffer);
+    const destroy = buffer.destroy.bind(buffer);
+    buffer.destroy = () => {
+      alive.delete(buffer);
+      return destroy();
+    };
+    return buffer;
+  };
+  return alive;
+}

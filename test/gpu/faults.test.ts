@@ -1,0 +1,381 @@
+/**
+ * What can go wrong around a sampler. Every time: a clear error or the right tokens, nothing that hangs, nothing left
+ * behind, and a next call that works or says why it cannot.
+ */
+import { afterEach, describe, expect, test } from "vitest";
+import { createSampler, type Sampler, type SamplingParams } from "../../src/index.ts";
+import { aliveBuffers, bufferOf, requestDevice, sharedDevice, STORAGE, wordsOf } from "../support/device.ts";
+import { failure } from "../support/failure.ts";
+import { batch } from "../support/inputs.ts";
+
+const device = await sharedDevice();
+const alive = aliveBuffers(device);
+/** Buffers of samplers on the shared device. */
+const held = (): number => [...alive].filter(({ label }) => label.startsWith("webgpu-token-sampler")).length;
+const [V, ROWS] = [1003, 3];
+const logits = batch(["peaked", "flat", "tiesAtCut"], V, ROWS, 1);
+const params: SamplingParams = { temperature: 1.5, topP: 0.95, seed: 9n };
+const made: Sampler[] = [];
+const sampler = async (on = device, maxBatch = ROWS): Promise<Sampler> => {
+  const one = await createSampler({ vocabSize: V, maxBatch, device: on });
+  made.push(one);
+  return one;
+};
+const cpu = (): Promise<Sampler> => createSampler({ vocabSize: V, maxBatch: ROWS, engine: "cpu" });
+afterEach(() => made.splice(0).forEach((one) => one.destroy()));
+
+/** What the CPU draws at positions 0, 1, 2, … */
+async function expectedTokens(calls: number): Promise<Uint32Array[]> {
+  const reference = await cpu();
+  const tokens: Uint32Array[] = [];
+  for (let call = 0; call < calls; call++) tokens.push((await reference.sample(logits, params)).tokens);
+  return tokens;
+}
+
+/** Every promise must come to an end, and each with this error. */
+async function allReject(calls: readonly Promise<unknown>[], message: RegExp): Promise<void> {
+  for (const outcome of await Promise.allSettled(calls)) {
+    expect(outcome.status).toBe("rejected");
+    expect(String((outcome as PromiseRejectedResult).reason)).toMatch(message);
+  }
+}
+
+/** What the shared device has to say against some work. */
+async function complaint(work: () => void): Promise<string | undefined> {
+  device.pushErrorScope("validation");
+  work();
+  return (await device.popErrorScope())?.message;
+}
+
+/** Lets the next creation or call find the memory used up: the second of the two scopes that it asks. */
+async function withoutMemory<T>(run: () => Promise<T>): Promise<T> {
+  const popErrorScope = device.popErrorScope.bind(device);
+  let scopes = 0;
+  device.popErrorScope = async () => {
+    const second = ++scopes === 2;
+    const error = await popErrorScope();
+    return second ? new GPUOutOfMemoryError("none left") : error;
+  };
+  try {
+    return await run();
+  } finally {
+    device.popErrorScope = popErrorScope;
+  }
+}
+
+/** A device that is like another one but for some of its members. */
+function like(of: GPUDevice, members: Partial<Record<keyof GPUDevice, unknown>>): GPUDevice {
+  return new Proxy(of, {
+    get(target, name) {
+      if (Object.hasOwn(members, name)) return members[name as keyof GPUDevice];
+      const value: unknown = Reflect.get(target, name);
+      return typeof value === "function" ? (value as () => unknown).bind(target) : value;
+    },
+  });
+}
+
+describe("a device that is lost", () => {
+  const LOST = /the GPU device was lost \(destroyed\).*Make a new sampler, on a new device/;
+
+  test("before the sampler is made: its creation says so", async () => {
+    const own = await requestDevice();
+    own.destroy();
+    await own.lost;
+    expect((await failure(() => sampler(own))).message).toMatch(LOST);
+  });
+
+  test("while the sampler is made", async () => {
+    const own = await requestDevice();
+    const creation = createSampler({ vocabSize: V, maxBatch: ROWS, device: own });
+    own.destroy();
+    await allReject([creation], LOST);
+  });
+
+  test("during calls and after them: each says so, and encode does, too", async () => {
+    const own = await requestDevice();
+    const [one, buffer, tokens] = [
+      await sampler(own),
+      bufferOf(own, logits),
+      own.createBuffer({ size: 64, usage: STORAGE }),
+    ];
+    const during = [one.sample(logits), one.sample(buffer), one.candidates(logits), one.candidates(buffer)];
+    own.destroy();
+    during.push(one.sample(logits), one.candidates(buffer));
+    await allReject(during, LOST);
+    await own.lost;
+    await allReject([one.sample(logits), one.candidates(logits)], LOST);
+    const encoder = own.createCommandEncoder();
+    expect((await failure(() => one.encode(encoder, { logits: buffer, tokens }))).message).toMatch(LOST);
+  });
+
+  test("a new sampler on a new device goes on where the old one stopped", async () => {
+    const first = await requestDevice();
+    const expected = await expectedTokens(6);
+    const old = await sampler(first);
+    for (let call = 0; call < 3; call++) expect((await old.sample(logits, params)).tokens).toEqual(expected[call]);
+    first.destroy();
+    await allReject([old.sample(logits, params)], LOST);
+    const recovered = await sampler();
+    const { tokens } = await recovered.sample(logits, { ...params, position: 3 });
+    expect(tokens).toEqual(expected[3]);
+    for (let call = 4; call < 6; call++) {
+      expect((await recovered.sample(logits, params)).tokens).toEqual(expected[call]);
+    }
+  });
+
+  test("does not disturb a sampler on another device", async () => {
+    const own = await requestDevice();
+    const [doomed, other] = [await sampler(own), await sampler()];
+    const expected = await expectedTokens(10);
+    const calls = expected.map(() => other.sample(logits, params));
+    const lost = doomed.sample(logits);
+    own.destroy();
+    await allReject([lost], LOST);
+    expect((await Promise.all(calls)).map(({ tokens }) => tokens)).toEqual(expected);
+  });
+});
+
+describe("destroy", () => {
+  test("with a thousand calls in flight: all come to an end, and a new sampler works", async () => {
+    const before = held();
+    const one = await sampler();
+    const calls = Array.from({ length: 1000 }, (_, call) =>
+      call % 10 === 0 ? one.candidates(logits) : one.sample(logits),
+    );
+    one.destroy();
+    one.destroy();
+    await allReject(calls, /the sampler was destroyed/);
+    expect(held()).toBe(before);
+    expect((await (await sampler()).sample(logits, params)).tokens).toEqual((await expectedTokens(1))[0]);
+  });
+
+  test("between encode and submit: the queue refuses those commands, and nothing else", async () => {
+    const [one, other] = [await sampler(), await sampler()];
+    const tokens = bufferOf(device, new Uint32Array(ROWS).fill(7));
+    const encoder = device.createCommandEncoder();
+    one.encode(encoder, { logits: bufferOf(device, logits), tokens }, params);
+    one.destroy();
+    const refused = await complaint(() => device.queue.submit([encoder.finish()]));
+    expect(refused).toMatch(/webgpu-token-sampler\.\w+.*destroyed/s);
+    expect(await wordsOf(device, tokens)).toEqual(new Uint32Array(ROWS).fill(7));
+    expect((await other.sample(logits, params)).tokens).toEqual((await expectedTokens(1))[0]);
+  });
+});
+
+describe("many calls", () => {
+  test("a thousand that overlap draw in order, and give back what they took", async () => {
+    const small = logits.subarray(0, 101);
+    const before = held();
+    const [one, reference] = await Promise.all([
+      createSampler({ vocabSize: 101, device }),
+      createSampler({ vocabSize: 101, engine: "cpu" }),
+    ]);
+    const buffer = bufferOf(device, small);
+    await one.sample(small, { ...params, position: 0 });
+    await reference.sample(small, { ...params, position: 0 });
+    const resting = held();
+    const calls = Array.from({ length: 1000 }, (_, call) => one.sample(call % 2 === 0 ? small : buffer, params));
+    for (const [call, { tokens }] of (await Promise.all(calls)).entries()) {
+      expect(tokens, `call ${call}`).toEqual((await reference.sample(small, params)).tokens);
+    }
+    expect(held()).toBeLessThanOrEqual(resting + 4); // a few stay, for reading back
+    one.destroy();
+    expect(held()).toBe(before);
+  });
+});
+
+describe("a GPU that refuses", () => {
+  test("to map: the call says so, and the next ones work", async () => {
+    const one = await sampler();
+    await one.sample(logits, { ...params, position: 0 });
+    const resting = held();
+    const { mapAsync } = GPUBuffer.prototype; // eslint-disable-line typescript/unbound-method -- bound where it is called
+    let refusals = 2;
+    GPUBuffer.prototype.mapAsync = function (...args) {
+      if (refusals-- > 0) return Promise.reject(new DOMException("no mapping today", "OperationError"));
+      return mapAsync.apply(this, args);
+    };
+    try {
+      const calls = [one.sample(logits, params), one.candidates(logits, { topK: 5 })];
+      await allReject(calls, /webgpu-token-sampler: .*could not be read back.*no mapping today/);
+    } finally {
+      GPUBuffer.prototype.mapAsync = mapAsync;
+    }
+    // The refused call had drawn, so the position has moved.
+    expect((await one.sample(logits, params)).tokens).toEqual((await expectedTokens(3))[2]);
+    expect(held()).toBeLessThanOrEqual(resting + 2);
+  });
+
+  test("a buffer, for want of memory, when the sampler is made: nothing is left behind", async () => {
+    await sampler(); // the kernels are compiled and checked
+    const before = held();
+    const error = await withoutMemory(() => failure(() => sampler()));
+    expect(error.message).toMatch(/the device has no room for this sampler's buffers\. none left/);
+    expect(held()).toBe(before);
+    expect((await (await sampler()).sample(logits, params)).tokens).toEqual((await expectedTokens(1))[0]);
+  });
+
+  test("more rows than a buffer can hold: the same", async () => {
+    const before = held();
+    const error = await failure(() => createSampler({ vocabSize: V, maxBatch: 2 ** 24, device }));
+    expect(error.message).toMatch(/the device has no room for this sampler's buffers/);
+    expect(held()).toBe(before);
+  });
+
+  test("memory for one call: that call says so, and the next one works", async () => {
+    const one = await sampler();
+    const call = withoutMemory(() => one.sample(logits, { ...params, position: 0 }));
+    await allReject([call], /out of GPU memory\. none left/);
+    expect((await one.sample(logits, { ...params, position: 0 })).tokens).toEqual((await expectedTokens(1))[0]);
+  });
+
+  describe("its adapter", () => {
+    const gpu = navigator.gpu;
+    const withAdapter = async <T>(adapter: unknown, run: () => Promise<T>): Promise<T> => {
+      Object.defineProperty(navigator, "gpu", { configurable: true, value: { requestAdapter: async () => adapter } });
+      try {
+        return await run();
+      } finally {
+        Object.defineProperty(navigator, "gpu", { configurable: true, value: gpu });
+      }
+    };
+    const refusing = {
+      features: new Set<string>(),
+      requestDevice: () => Promise.reject(new DOMException("maxStorageBuffersPerShaderStage is 4", "OperationError")),
+    };
+
+    test('"webgpu" says that the adapter gave no device, and why', async () => {
+      const error = await withAdapter(refusing, () => failure(() => createSampler({ vocabSize: V, engine: "webgpu" })));
+      expect(error.message).toMatch(/the adapter gave no device.*maxStorageBuffersPerShaderStage is 4/);
+    });
+
+    test('"auto" takes the CPU', async () => {
+      for (const adapter of [refusing, null]) {
+        const one = await withAdapter(adapter, () => createSampler({ vocabSize: V, maxBatch: ROWS }));
+        expect(one.engine).toBe("cpu");
+        expect((await one.sample(logits, params)).tokens).toEqual((await expectedTokens(1))[0]);
+      }
+    });
+  });
+});
+
+describe("a device of the least", () => {
+  const sets: SamplingParams[] = [
+    { temperature: 0 },
+    {},
+    { topK: 50 },
+    { topP: 0.9 },
+    { topK: 200, topP: 0.8 },
+    { minP: 0.1 },
+  ];
+  const check = async (least: GPUDevice): Promise<void> => {
+    const [one, reference] = [await sampler(least), await cpu()];
+    for (const [seed, set] of sets.entries()) {
+      const all = { ...set, seed, position: 0 };
+      expect((await one.sample(logits, all)).tokens, JSON.stringify(set)).toEqual(
+        (await reference.sample(logits, all)).tokens,
+      );
+    }
+  };
+
+  test("with WebGPU's default limits and no feature", async () => {
+    const adapter = await navigator.gpu.requestAdapter();
+    const least = await adapter!.requestDevice();
+    expect(least.features.has("subgroups")).toBe(false);
+    expect(least.limits).toMatchObject({ maxStorageBuffersPerShaderStage: 8, maxComputeWorkgroupStorageSize: 16_384 });
+    await check(least);
+    least.destroy();
+  });
+
+  test("with the smaller workgroups of a compatibility device", async () => {
+    const limits = new Proxy(device.limits, {
+      get: (of, name) =>
+        name === "maxComputeInvocationsPerWorkgroup" || name === "maxComputeWorkgroupSizeX"
+          ? 128
+          : Reflect.get(of, name),
+    });
+    // Called a GPU, so that the wider tuning is the one that has to give way.
+    const adapterInfo = { vendor: "a", architecture: "b", device: "c", description: "d" };
+    await check(like(device, { limits, adapterInfo }));
+  });
+});
+
+describe("a caller who changes things", () => {
+  test("parameters, layout and logits, after the call: it had them as they were", async () => {
+    const [one, reference] = [await sampler(), await cpu()];
+    for (const call of ["sample", "candidates"] as const) {
+      const mine = logits.slice();
+      const rest = { position: 0, seed: 2n };
+      const changing: SamplingParams[] = [
+        { ...rest, temperature: 1.5, topK: 30 },
+        { ...rest, topP: 0.5 },
+        { ...rest, minP: 0.1 },
+      ];
+      const layout = { data: mine, offset: 0, rows: ROWS };
+      const pending = one[call](layout, changing);
+      const expected = await reference[call](logits, structuredClone(changing));
+      mine.fill(0);
+      layout.offset = 1;
+      layout.rows = 1;
+      for (const row of changing) Object.assign(row, { temperature: 0, topK: 1, seed: 77n, position: 5 });
+      changing.length = 0;
+      const got = await pending;
+      if (call === "sample") expect(got).toMatchObject({ tokens: (expected as { tokens: Uint32Array }).tokens });
+      else expect(got).toEqual(expected);
+    }
+  });
+
+  test("logits that go up in several parts", async () => {
+    const chunked = { vocabSize: V, maxBatch: ROWS, device, __chunk: { bytes: 8 * V } };
+    const one = await createSampler(chunked);
+    made.push(one);
+    const mine = logits.slice();
+    const pending = one.candidates(mine, { topK: 9 });
+    mine.fill(0);
+    expect(await pending).toEqual(await (await cpu()).candidates(logits, { topK: 9 }));
+  });
+
+  test("the logits' buffer, destroyed after the call: the call had it", async () => {
+    const one = await sampler();
+    const buffer = bufferOf(device, logits);
+    const pending = one.sample(buffer, { ...params, position: 0 });
+    buffer.destroy();
+    const expected = await expectedTokens(2);
+    expect((await pending).tokens).toEqual(expected[0]);
+    expect((await failure(() => one.sample(buffer, params))).message).toMatch(
+      /logits: expected a buffer .* not destroyed/,
+    );
+    expect((await one.sample(logits, { ...params, position: 1 })).tokens).toEqual(expected[1]);
+  });
+
+  test("the tokens' buffer, destroyed between encode and submit: the sampler still works", async () => {
+    const one = await sampler();
+    const tokens = device.createBuffer({ label: "the caller's", size: 64, usage: STORAGE });
+    const encoder = device.createCommandEncoder();
+    one.encode(encoder, { logits: bufferOf(device, logits), tokens }, params);
+    tokens.destroy();
+    const refused = await complaint(() => device.queue.submit([encoder.finish()]));
+    expect(refused).toMatch(/the caller's.*destroyed/s);
+    // Nothing of it ran, the counter included.
+    expect((await one.sample(logits, params)).tokens).toEqual((await expectedTokens(1))[0]);
+  });
+});
+
+describe("a worker", () => {
+  test("draws what the page draws; ended in the middle of its calls, it leaves the page's samplers alone", async () => {
+    const worker = new Worker(new URL("../support/sampling-worker.ts", import.meta.url), { type: "module" });
+    const ask = (calls: number): Promise<Uint32Array[]> =>
+      new Promise((resolve, reject) => {
+        worker.addEventListener("message", ({ data }) => resolve(data as Uint32Array[]), { once: true });
+        worker.addEventListener("error", ({ message }) => reject(new Error(message)), { once: true });
+        worker.postMessage({ vocabSize: V, rows: ROWS, logits, params, calls }, []);
+      });
+    const expected = await expectedTokens(10);
+    expect(await ask(10)).toEqual(expected);
+    void ask(10_000);
+    const one = await sampler();
+    const calls = expected.map(() => one.sample(logits, params));
+    worker.terminate();
+    expect((await Promise.all(calls)).map(({ tokens }) => tokens)).toEqual(expected);
+  });
+});

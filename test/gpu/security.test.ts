@@ -1,0 +1,151 @@
+/** What reaches a shader, and what a shader reaches: no text of the caller's, and no memory outside of what it was given. */
+import { describe, expect, test } from "vitest";
+import { createSampler, type LogitsType, NO_TOKEN, type SamplerOptions, type SamplingParams } from "../../src/index.ts";
+import { KERNELS } from "../../src/webgpu/kernels.ts";
+import { shaderSource } from "../../src/webgpu/shader.ts";
+import { TUNINGS } from "../../src/webgpu/tuning.ts";
+import { bufferOf, requestDevice, sharedDevice, wordsOf } from "../support/device.ts";
+import { failure } from "../support/failure.ts";
+import { Random } from "../support/inputs.ts";
+
+const device = await sharedDevice();
+const TYPES: readonly LogitsType[] = ["float32", "float16", "bfloat16"];
+
+/** A device of its own that writes down what it compiles. */
+async function recordingDevice(): Promise<{ own: GPUDevice; codes: string[]; constants: unknown[] }> {
+  const own = await requestDevice();
+  const codes: string[] = [];
+  const constants: unknown[] = [];
+  const createShaderModule = own.createShaderModule.bind(own);
+  own.createShaderModule = (descriptor) => {
+    codes.push(descriptor.code);
+    return createShaderModule(descriptor);
+  };
+  const createPipeline = own.createComputePipelineAsync.bind(own);
+  own.createComputePipelineAsync = (descriptor) => {
+    constants.push(...Object.values(descriptor.compute.constants ?? {}));
+    return createPipeline(descriptor);
+  };
+  return { own, codes, constants };
+}
+
+describe("what reaches a shader", () => {
+  test("all there can be is a handful of texts, chosen by flags, and whole numbers", async () => {
+    const all = new Set<string>();
+    for (const { source } of Object.values(KERNELS)) {
+      for (const SUBGROUPS of [false, true]) {
+        all.add(shaderSource(source, { HALF: false, BFLOAT: false, SUBGROUPS }));
+        for (const BFLOAT of [false, true]) all.add(shaderSource(source, { HALF: true, BFLOAT, SUBGROUPS }));
+      }
+    }
+    const { own, codes, constants } = await recordingDevice();
+    for (const logitsType of TYPES) {
+      for (const tuning of Object.values(TUNINGS)) {
+        (await createSampler({ vocabSize: 100, device: own, logitsType, tuning })).destroy();
+      }
+    }
+    expect(codes.length).toBeGreaterThan(0);
+    for (const code of codes) expect(all.has(code), code.slice(0, 200)).toBe(true);
+    for (const constant of constants) expect(constant).toSatisfy(Number.isInteger);
+    own.destroy();
+  });
+
+  const TEXT = "1u; } @compute @workgroup_size(1) fn other() {";
+  const hostile: [string, object][] = [
+    ["logitsType", { logitsType: TEXT }],
+    ["engine", { engine: TEXT }],
+    ["vocabSize", { vocabSize: TEXT }],
+    ["maxBatch", { maxBatch: TEXT }],
+    ...Object.keys(TUNINGS.gpu).map((name): [string, object] => [`tuning.${name}`, { tuning: { [name]: TEXT } }]),
+    ["tuning.other", { tuning: { [TEXT]: 1 } }],
+    ["tuning", { tuning: TEXT }],
+    ["options", { [TEXT]: 1 }],
+  ];
+  test.each(hostile)("text for %s is refused before anything is compiled", async (name, options) => {
+    const { own, codes } = await recordingDevice();
+    const all = { vocabSize: 100, device: own, ...options } as SamplerOptions;
+    const error = await failure(() => createSampler(all));
+    expect(error.constructor).toBeOneOf([TypeError, RangeError]);
+    expect(error.message).toContain(name.replace(".other", ""));
+    expect(codes).toEqual([]);
+    own.destroy();
+  });
+});
+
+describe("what a shader reaches", () => {
+  const SETS: readonly SamplingParams[] = [
+    { temperature: 0 },
+    { temperature: 3 },
+    { temperature: 2, topK: 7 },
+    { temperature: 1.5, topK: 300, topP: 0.9 },
+    { topP: 0.7, order: "vllm", minP: 0.01 },
+    { minP: 0.3, order: "llama.cpp" },
+  ];
+  const GUARD = 0x5afe_5afe;
+
+  /** Random bits, with runs of what floats have of the extreme. */
+  function fill(words: Uint32Array, random: Random): void {
+    const extremes = [0x7f80_0000, 0xff80_0000, 0x7fc0_0000, 0xffff_ffff, 0, 0x8000_0000, 0x7f7f_ffff, 1];
+    for (let at = 0; at < words.length;) {
+      const run = 1 + random.below(random.below(8) === 0 ? 200 : 4);
+      const extreme = random.below(3) === 0 ? extremes[random.below(extremes.length)] : undefined;
+      for (let i = 0; i < run && at < words.length; i++) words[at++] = extreme ?? random.word();
+    }
+  }
+
+  /** The largest logit of the type everywhere, of which not one may ever be drawn. */
+  const poison = (type: LogitsType): number =>
+    type === "float32" ? 0x7f7f_ffff : type === "float16" ? 0x7bff_7bff : 0x7f7f_7f7f;
+
+  test.each(TYPES)(
+    "%s: whatever bits the logits are, the guard bands around them and around the tokens hold",
+    async (type) => {
+      const half = type !== "float32";
+      for (let round = 0; round < 25; round++) {
+        const random = new Random(1000 * TYPES.indexOf(type) + round);
+        const vocabSize = 1 + random.below([3, 40, 3000][round % 3]!);
+        const rows = 1 + random.below(4);
+        const [offset, gap] = [random.below(300), random.below(70)];
+        const rowStride = vocabSize + gap;
+        const elements = offset + rows * rowStride + random.below(50);
+        const words = new Uint32Array(half ? Math.ceil(elements / 2) : elements).fill(poison(type));
+        const random32 = new Uint32Array(half ? Math.ceil((vocabSize * rows) / 2) : vocabSize * rows);
+        fill(random32, random);
+        const [to, from] = half ? [new Uint16Array(words.buffer), new Uint16Array(random32.buffer)] : [words, random32];
+        for (let row = 0; row < rows; row++) {
+          to.set(from.subarray(row * vocabSize, (row + 1) * vocabSize), offset + row * rowStride);
+        }
+        const [tokensOffset, tokensType] = [random.below(9), random.below(2) === 0 ? "uint32" : "int64"] as const;
+        const width = tokensType === "int64" ? 2 : 1;
+        const logits = bufferOf(device, words);
+        const tokens = bufferOf(device, new Uint32Array((tokensOffset + rows) * width + 5).fill(GUARD));
+        const one = await createSampler({ vocabSize, maxBatch: rows, device, logitsType: type });
+        const cpu = await createSampler({ vocabSize, maxBatch: rows, engine: "cpu", logitsType: type });
+        const data = half ? new Uint16Array(words.buffer) : new Float32Array(words.buffer);
+        for (const [index, set] of SETS.entries()) {
+          const at = `replay: ${type}, round ${round}, ${JSON.stringify(set)}`;
+          const params = { ...set, seed: BigInt(index), position: round };
+          const encoder = device.createCommandEncoder();
+          one.encode(
+            encoder,
+            { logits: { buffer: logits, offset, rowStride, rows }, tokens, tokensOffset, tokensType },
+            params,
+          );
+          device.queue.submit([encoder.finish()]);
+          const expected = (await cpu.sample({ data, offset, rowStride, rows }, params)).tokens;
+          for (const token of expected) expect(token < vocabSize || token === NO_TOKEN, at).toBe(true);
+          const band = new Array<number>(tokensOffset * width).fill(GUARD);
+          const drawn = [...expected].flatMap((token) => (width === 2 ? [token, 0] : [token]));
+          expect([...(await wordsOf(device, tokens))], at).toEqual([
+            ...band,
+            ...drawn,
+            ...new Array<number>(5).fill(GUARD),
+          ]);
+        }
+        expect(await wordsOf(device, logits), "the caller's logits").toEqual(words);
+        for (const done of [one, cpu]) done.destroy();
+        for (const buffer of [logits, tokens]) buffer.destroy();
+      }
+    },
+  );
+});
