@@ -1,7 +1,7 @@
 /**
  * The soak: a hundred thousand calls on one device, in a Chromium that collects garbage when it is asked to.
  *
- *   npm run soak [-- --calls 100000] [--readings 100] [--hardware] [--json FILE] [--svg FILE]
+ *   npm run soak [-- --calls 100000] [--readings 100] [--minutes N] [--hardware] [--json FILE] [--svg FILE]
  */
 import { writeFileSync } from "node:fs";
 import { cpus } from "node:os";
@@ -14,14 +14,23 @@ const { values } = parseArgs({
   options: {
     calls: { type: "string", default: "100000" },
     readings: { type: "string", default: "100" },
+    minutes: { type: "string", default: "120" },
     hardware: { type: "boolean", default: false },
     json: { type: "string" },
     svg: { type: "string" },
   },
 });
-const [calls, readings] = [Number(values.calls), Number(values.readings)];
-if (!(Number.isInteger(calls) && Number.isInteger(readings) && readings >= 6 && calls >= 16 * readings)) {
-  console.error("soak: expected --readings of 6 or more, and --calls of at least 16 for each reading");
+const [calls, readings, minutes] = [Number(values.calls), Number(values.readings), Number(values.minutes)];
+if (!(
+  Number.isInteger(calls) &&
+  Number.isInteger(readings) &&
+  readings >= 6 &&
+  calls >= 16 * readings &&
+  minutes > 0
+)) {
+  console.error(
+    "soak: expected --readings of 6 or more, and --calls of at least 16 for each reading, --minutes above 0",
+  );
   process.exit(1);
 }
 const { plot } = (await runnerImport("./test/soak/plot.ts", { configFile: false, logLevel: "error" })).module;
@@ -43,7 +52,7 @@ try {
   tab.on("pageerror", (error) => console.error(error));
   await tab.goto(server.resolvedUrls.local[0]);
   await tab.waitForFunction(() => globalThis.soak !== undefined);
-  const outcome = await tab.evaluate((given) => globalThis.soak(...given), [calls, readings]);
+  const outcome = await tab.evaluate((given) => globalThis.soak(...given), [calls, readings, minutes]);
   const machine = `${cpus()[0]?.model.trim()}, ${cpus().length} cores`;
   const where = `Chromium ${browser.version()}, ${outcome.adapter}; ${machine}`;
   const result = {
@@ -56,7 +65,7 @@ try {
   if (values.svg !== undefined) writeFileSync(values.svg, plot(result, where));
   const { samplers, rows, different, growth } = outcome;
   console.log(
-    `${calls} calls, ${rows} rows, ${samplers} samplers: ${different.length} different, ${growth.length} grew`,
+    `${outcome.calls} calls, ${rows} rows, ${samplers} samplers: ${different.length} different, ${growth.length} grew`,
   );
   for (const line of [...different.slice(0, 20), ...growth]) console.error(line);
   process.exitCode = different.length + growth.length === 0 ? 0 : 1;

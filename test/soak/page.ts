@@ -3,9 +3,15 @@ import { requestDevice } from "../support/device.ts";
 import { growth, soak } from "./soak.ts";
 
 Object.assign(globalThis, {
-  soak: async (calls: number, readings: number) => {
+  soak: async (calls: number, readings: number, minutes: number) => {
     const device = await requestDevice();
-    const result = await soak(device, calls, readings, (reading) => console.log(JSON.stringify(reading)));
+    const result = await soak(
+      device,
+      calls,
+      readings,
+      (reading) => console.log(JSON.stringify(reading)),
+      performance.now() + minutes * 60_000,
+    );
     const { vendor, architecture, device: name, description } = device.adapterInfo;
     return {
       ...result,

@@ -7,7 +7,6 @@ const PANELS: readonly [name: keyof Reading, title: string, scale: number, unit:
   ["bindGroups", "bind groups not collected", 1, ""],
   ["listeners", "listeners on the device", 1, ""],
   ["heap", "JavaScript heap after a collection", 2 ** 20, "MiB"],
-  ["time", "milliseconds a call, check included", 1, "ms"],
 ];
 const [WIDTH, PANEL, LEFT, RIGHT, TOP] = [720, 110, 64, 700, 64];
 
