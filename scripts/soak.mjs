@@ -53,8 +53,10 @@ try {
   await tab.goto(server.resolvedUrls.local[0]);
   await tab.waitForFunction(() => globalThis.soak !== undefined);
   const outcome = await tab.evaluate((given) => globalThis.soak(...given), [calls, readings, minutes]);
-  const machine = `${cpus()[0]?.model.trim()}, ${cpus().length} cores`;
-  const where = `Chromium ${browser.version()}, ${outcome.adapter}; ${machine}`;
+  const where = [
+    `Chromium ${browser.version()}, ${outcome.adapter}`,
+    `${cpus()[0]?.model.trim()}, ${cpus().length} cores`,
+  ];
   const result = {
     date: new Date().toISOString(),
     command: `npm run soak -- --calls ${calls} --readings ${readings}`,

@@ -1,4 +1,4 @@
-import { show } from "../params.ts";
+import { show } from "../check.ts";
 
 /**
  * How the kernels are cut to the adapter. None of it changes a result.

@@ -1,8 +1,8 @@
 /** What reaches a shader, and what a shader reaches: no text of the caller's, and no memory outside of what it was given. */
 import { describe, expect, test } from "vitest";
 import { createSampler, type LogitsType, NO_TOKEN, type SamplerOptions, type SamplingParams } from "../../src/index.ts";
-import { KERNELS } from "../../src/webgpu/kernels.ts";
-import { shaderSource } from "../../src/webgpu/shader.ts";
+import { KERNELS, PROCESSING_KERNELS } from "../../src/webgpu/kernels.ts";
+import { type ShaderFlags, shaderSource } from "../../src/webgpu/shader.ts";
 import { TUNINGS } from "../../src/webgpu/tuning.ts";
 import { bufferOf, requestDevice, sharedDevice, wordsOf } from "../support/device.ts";
 import { failure } from "../support/failure.ts";
@@ -32,16 +32,20 @@ async function recordingDevice(): Promise<{ own: GPUDevice; codes: string[]; con
 describe("what reaches a shader", () => {
   test("all there can be is a handful of texts, chosen by flags, and whole numbers", async () => {
     const all = new Set<string>();
-    for (const { source } of Object.values(KERNELS)) {
-      for (const SUBGROUPS of [false, true]) {
-        all.add(shaderSource(source, { HALF: false, BFLOAT: false, SUBGROUPS }));
-        for (const BFLOAT of [false, true]) all.add(shaderSource(source, { HALF: true, BFLOAT, SUBGROUPS }));
+    const flags = ["HALF", "BFLOAT", "SUBGROUPS", "PROCESSED"] as const;
+    for (const { source, library } of Object.values({ ...KERNELS, ...PROCESSING_KERNELS })) {
+      for (let bits = 0; bits < 2 ** flags.length; bits++) {
+        const chosen = Object.fromEntries(flags.map((flag, bit) => [flag, ((bits >> bit) & 1) === 1]));
+        all.add(shaderSource(source, chosen as unknown as ShaderFlags, library));
       }
     }
     const { own, codes, constants } = await recordingDevice();
     for (const logitsType of TYPES) {
       for (const tuning of Object.values(TUNINGS)) {
-        (await createSampler({ vocabSize: 100, device: own, logitsType, tuning })).destroy();
+        const one = await createSampler({ vocabSize: 100, maxHistory: 8, device: own, logitsType, tuning });
+        const logits = logitsType === "float32" ? new Float32Array(100) : new Uint16Array(100);
+        await one.sample(logits, { repetitionPenalty: 1.2, logitBias: { 5: 1.5 } });
+        one.destroy();
       }
     }
     expect(codes.length).toBeGreaterThan(0);
@@ -80,6 +84,7 @@ describe("what a shader reaches", () => {
     { temperature: 1.5, topK: 300, topP: 0.9 },
     { topP: 0.7, order: "vllm", minP: 0.01 },
     { minP: 0.3, order: "llama.cpp" },
+    { repetitionPenalty: 1.3, frequencyPenalty: 0.5, topP: 0.9 },
   ];
   const GUARD = 0x5afe_5afe;
 
@@ -119,10 +124,12 @@ describe("what a shader reaches", () => {
         const width = tokensType === "int64" ? 2 : 1;
         const logits = bufferOf(device, words);
         const tokens = bufferOf(device, new Uint32Array((tokensOffset + rows) * width + 5).fill(GUARD));
-        const one = await createSampler({ vocabSize, maxBatch: rows, device, logitsType: type });
-        const cpu = await createSampler({ vocabSize, maxBatch: rows, engine: "cpu", logitsType: type });
+        const options = { vocabSize, maxBatch: rows, maxHistory: 16, logitsType: type };
+        const one = await createSampler({ ...options, device });
+        const cpu = await createSampler({ ...options, engine: "cpu" });
         const data = half ? new Uint16Array(words.buffer) : new Float32Array(words.buffer);
-        for (const [index, set] of SETS.entries()) {
+        const mask = Uint32Array.from({ length: Math.ceil(vocabSize / 32) }, () => random.word());
+        for (const [index, set] of [...SETS, { allowedTokens: mask, topK: 9 }].entries()) {
           const at = `replay: ${type}, round ${round}, ${JSON.stringify(set)}`;
           const params = { ...set, seed: BigInt(index), position: round };
           const encoder = device.createCommandEncoder();

@@ -8,7 +8,7 @@ const PANELS: readonly [name: keyof Reading, title: string, scale: number, unit:
   ["listeners", "listeners on the device", 1, ""],
   ["heap", "JavaScript heap after a collection", 2 ** 20, "MiB"],
 ];
-const [WIDTH, PANEL, LEFT, RIGHT, TOP] = [720, 110, 64, 700, 64];
+const [WIDTH, PANEL, LEFT, RIGHT, TOP] = [720, 110, 64, 700, 80];
 
 const STYLE = [
   "svg{--ink:#1f2328;--faint:#d8dde3;--ground:#fff;--line:#0060a8}",
@@ -22,7 +22,7 @@ const digits = (value: number): string => value.toLocaleString("en", { maximumSi
 const whole = (value: number): string => value.toLocaleString("en");
 
 /** The picture. Every axis begins at zero, so that what looks flat is flat. */
-export function plot({ calls, readings, samplers }: SoakResult, where: string): string {
+export function plot({ calls, readings, samplers }: SoakResult, where: readonly string[]): string {
   const x = (at: number): number => LEFT + (at / calls) * (RIGHT - LEFT);
   const panels = PANELS.map(([name, title, scale, unit], index) => {
     const values = readings.map((reading) => reading[name] / scale);
@@ -54,7 +54,7 @@ ${STYLE}
 </style>
 <rect class="ground" width="${WIDTH}" height="${height}"/>
 <text class="title" x="${LEFT}" y="26">${whole(calls)} calls on ${whole(samplers)} samplers, one device</text>
-<text x="${LEFT}" y="46">${where}</text>
+${where.map((line, index) => `<text x="${LEFT}" y="${46 + 18 * index}">${line}</text>`).join("\n")}
 ${panels.join("\n")}
 ${ticks.join("\n")}
 <text x="${(LEFT + RIGHT) / 2}" y="${height - 6}" text-anchor="middle">calls</text>

@@ -111,7 +111,7 @@ function watch(device: GPUDevice): { read(): Omit<Reading, "calls" | "heap"> } {
   };
 }
 
-function randomParams(random: Random): SamplingParams {
+function randomParams(random: Random, vocabSize: number): SamplingParams {
   const sets: readonly (() => SamplingParams)[] = [
     () => ({ temperature: 0 }),
     () => ({}),
@@ -119,6 +119,8 @@ function randomParams(random: Random): SamplingParams {
     () => ({ topP: random.unit() }),
     () => ({ minP: random.unit() / 2, topP: 0.5 + random.unit() / 2 }),
     () => ({ topK: 1 + random.below(300), topP: 0.9, minP: 0.02 }),
+    () => ({ topP: 0.9, repetitionPenalty: 1.2, logitBias: { [random.below(vocabSize)]: random.normal() } }),
+    () => ({ allowedTokens: Uint32Array.from({ length: Math.ceil(vocabSize / 32) }, () => random.word()) }),
   ];
   const params = sets[random.below(sets.length)]!();
   return {
@@ -156,7 +158,7 @@ export async function soak(
     samplers++;
     const logitsType = TYPES[slot % TYPES.length]!;
     const vocabSize = VOCABS[random.below(VOCABS.length)]!;
-    const options = { vocabSize, maxBatch: MOST_ROWS, logitsType };
+    const options = { vocabSize, maxBatch: MOST_ROWS, maxHistory: 8, logitsType };
     const length = vocabSize * MOST_ROWS;
     const data =
       logitsType === "float32"
@@ -180,7 +182,9 @@ export async function soak(
     const { gpu, cpu, data, buffer, tokens } = pairs[number % pairs.length]!;
     const count = 1 + random.below(MOST_ROWS);
     const params =
-      random.below(2) === 0 ? randomParams(random) : Array.from({ length: count }, () => randomParams(random));
+      random.below(2) === 0
+        ? randomParams(random, gpu.vocabSize)
+        : Array.from({ length: count }, () => randomParams(random, gpu.vocabSize));
     const onCpu = { data, rows: count };
     const onGpu = { buffer, rows: count };
     rows += count;
@@ -196,6 +200,7 @@ export async function soak(
       const encoder = device.createCommandEncoder();
       gpu.encode(encoder, { logits: onGpu, tokens }, params);
       device.queue.submit([encoder.finish()]);
+      await cpu.sample(onCpu, params); // which also remembers what it draws
       await device.queue.onSubmittedWorkDone();
       return;
     }
