@@ -18,5 +18,14 @@ export default {
   treatWarningsAsErrors: true,
   validation: { invalidLink: true, invalidPath: true, notExported: true, notDocumented: true, rewrittenLink: true },
   requiredToBeDocumented: ["Class", "Interface", "Function", "Variable", "TypeAlias", "Property", "Method", "Accessor"],
-  intentionallyNotExported: ["GPUBuffer"],
+  intentionallyNotExported: ["GPUBuffer", "SnakeCase"],
+  // What these are is ONNX Runtime's to say.
+  intentionallyNotDocumented: [
+    ..."env.__type.webgpu env.__type.webgpu.__type.device Tensor.__type Tensor.__type.fromGpuBuffer"
+      .split(" ")
+      .map((name) => `integrations/onnxruntime.OrtModule.${name}`),
+    ..."name isTensor type shape"
+      .split(" ")
+      .map((name) => `integrations/onnxruntime.OrtSession.inputMetadata.__type.${name}`),
+  ],
 };

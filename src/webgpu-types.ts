@@ -1,5 +1,5 @@
 /**
- * The WebGPU types that the public interface names. A program that has them (`@webgpu/types`, or a TypeScript whose DOM
+ * The platform's types that the public interface names. A program that has them (`@webgpu/types`, or a TypeScript whose DOM
  * library ships them) gets its own; for any other, say a Node program that only uses the CPU engine, the names still
  * have a meaning and the declarations compile. Modules whose declarations are public import these over the globals.
  */
@@ -20,3 +20,6 @@ export type GPUBuffer = Global<"GPUBuffer", { readonly size: number; readonly us
 
 /** The global `GPUCommandEncoder`; where the program has no WebGPU types, the least that an encoder has. */
 export type GPUCommandEncoder = Global<"GPUCommandEncoder", { beginComputePass(): object; finish(): object }>;
+
+/** The global `AbortSignal`; where the program has neither a DOM library nor Node's types, the least that a signal has. */
+export type AbortSignal = Global<"AbortSignal", { readonly aborted: boolean; throwIfAborted(): void }>;

@@ -3,6 +3,7 @@ import { execFile } from "node:child_process";
 import { cpSync, mkdirSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { promisify } from "node:util";
+import { build } from "esbuild";
 import { type Browser, chromium } from "playwright";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import { chromiumFlags, findBrowser } from "../../scripts/browser.mjs";
@@ -104,16 +105,16 @@ describe("code", () => {
     },
     esbuild: async () => {
       const folder = app("esbuild", "browser", bare);
-      await run(
-        folder,
-        bin("esbuild/bin/esbuild"),
-        "main.js",
-        "--bundle",
-        "--minify",
-        "--format=esm",
-        "--outdir=out",
-        "--log-level=warning",
-      );
+      const { warnings } = await build({
+        absWorkingDir: folder,
+        entryPoints: ["main.js"],
+        bundle: true,
+        minify: true,
+        format: "esm",
+        outdir: "out",
+        logLevel: "silent",
+      });
+      expect(warnings).toEqual([]);
       cpSync(join(folder, "index.html"), join(folder, "out/index.html"));
       return { root: join(folder, "out"), page: "index.html" };
     },
