@@ -6,6 +6,7 @@
  */
 import { show } from "../check.ts";
 import { NO_TOKEN } from "../reference/numeric.ts";
+import type { AbortSignal } from "../webgpu-types.ts";
 
 /** What a stream draws from: a model, a sampler, and the memory between them. */
 export interface TokenSource {

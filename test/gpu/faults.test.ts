@@ -372,7 +372,7 @@ describe("a worker", () => {
       });
     const expected = await expectedTokens(10);
     expect(await ask(10)).toEqual(expected);
-    void ask(10_000);
+    void ask(300);
     const one = await sampler();
     const calls = expected.map(() => one.sample(logits, params));
     worker.terminate();
