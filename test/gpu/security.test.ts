@@ -41,12 +41,9 @@ describe("what reaches a shader", () => {
     }
     const { own, codes, constants } = await recordingDevice();
     for (const logitsType of TYPES) {
-      for (const tuning of Object.values(TUNINGS)) {
-        const one = await createSampler({ vocabSize: 100, maxHistory: 8, device: own, logitsType, tuning });
-        const logits = logitsType === "float32" ? new Float32Array(100) : new Uint16Array(100);
-        await one.sample(logits, { repetitionPenalty: 1.2, logitBias: { 5: 1.5 } });
-        one.destroy();
-      }
+      const one = await createSampler({ vocabSize: 100, maxHistory: 8, device: own, logitsType });
+      if (logitsType === "float32") await one.sample(new Float32Array(100), { repetitionPenalty: 1.2 });
+      one.destroy();
     }
     expect(codes.length).toBeGreaterThan(0);
     for (const code of codes) expect(all.has(code), code.slice(0, 200)).toBe(true);
