@@ -248,7 +248,7 @@ export function growth({ readings }: SoakResult): string[] {
   };
   // Which vocabularies are in use changes with time, and a few buffers for reading back come and go.
   check("buffers", (before) => before + 6);
-  check("bytes", (before) => 1.5 * before);
+  check("bytes", (before) => 1.25 * before);
   check("bindGroups", (before) => before + 60);
   check("listeners", (before) => before);
   check("heap", (before) => 1.05 * before + 2 ** 18);
