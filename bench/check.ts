@@ -37,7 +37,8 @@ const DEFAULT: Partial<Tuning> = {};
 /** The table's rows, and cuts that no adapter would choose. */
 const ALL_TUNINGS: readonly Partial<Tuning>[] = [
   DEFAULT,
-  TUNINGS.software,
+  TUNINGS.swiftshader,
+  TUNINGS.llvmpipe,
   TUNINGS.gpu,
   { ...TUNINGS.gpu, subgroups: false },
   { lanes: 2, quads: 8, streamWorkgroup: 16, drawWorkgroup: 32, subgroups: true },

@@ -90,7 +90,7 @@ export class ReadLimit {
     clock: Clock,
     targetMs: number,
   ): Promise<{ kernel: string; record: Record }> {
-    const software = adapterClass((this.#device as { adapterInfo?: GPUAdapterInfo }).adapterInfo) === "software";
+    const software = adapterClass((this.#device as { adapterInfo?: GPUAdapterInfo }).adapterInfo) !== "gpu";
     const bytes = buffers[0]!.size;
     const tried = shapesFor(software, bytes).map((shape) => ({
       shape,

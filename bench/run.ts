@@ -104,7 +104,7 @@ export async function requestBenchDevice(gpu: GPU, shapes: readonly Shape[]): Pr
       architecture,
       device: product,
       description,
-      software: adapterClass(found.info) === "software",
+      software: adapterClass(found.info) !== "gpu",
       timestamps: device.features.has("timestamp-query"),
       subgroups: device.features.has("subgroups"),
     },

@@ -1,48 +1,49 @@
 // draw: one workgroup a row. Filters, draws, writes the token. Twin: src/reference/draw.ts and cut.ts.
 //
-//   few()   the usual case: the kept tokens are few, so they all lie in groups whose delegate is among the largest.
-//           Those groups are read again, and the filters look at nothing else.
-//   many()  any row: the cut is narrowed down by histograms (first over distances, then over keys, then over ids) until
-//           what is left fits in workgroup memory. Then the kept mass of every group is added up.
-//
-// Everything that looks for a place along an order (the k-th token, the nucleus' last token, the drawn token) is one
-// operation: fill `bins` with amounts, scan(), claim() the first bin where the running sum reaches a target.
+//   few   the usual case: all kept tokens lie in few groups, those with the largest delegates. Their best tokens are
+//         written down and sorted; every filter is then a look at a sorted list.
+//   many  any row: histograms narrow down where the cut is until what is left can be written down and sorted. Then the
+//         kept mass of every group is added up.
 
-override WORKGROUP_SIZE: u32; // a power of two, at most BINS
+override WORKGROUP_SIZE: u32; // a power of two up to 256
 
 @group(2) @binding(0) var<storage, read_write> tokens: array<u32>;
 
-const BINS = 512u;
-const BIN_BITS = 9u;
-const DISTANCE_SHIFT = 16u; // bins of a sixteenth of an octave over the 32 that have weight
-const MOST_CANDIDATES = 1024u;
-const NUCLEUS_REACH = 256u; // top-p alone looks first among tokens that reach this many delegates
-const TOP_K_REACH = 512u; // a larger top-k goes to many() at once
+const ROOM = 1024u; // tokens, or groups, that can be written down
+const BINS = 128u;
+const BIN_BITS = 7u;
+const NUCLEUS_REACH = 256u; // top-p alone looks first among the tokens that reach so many delegates
+const TOP_K_REACH = 512u; // a larger top-k looks at all groups
 const NOWHERE = 0xffffffffu;
 
 struct Found {
-  bin: u32, // NOWHERE if the target is not reached
-  before: vec2<u32>, // running sum in front of it
+  index: u32, // NOWHERE if the running sum does not reach the target
+  before: vec2<u32>, // the running sum in front of it
 }
 
-var<workgroup> bins: array<atomic<u32>, 1024>; // 64-bit amounts as (low, high)
-var<workgroup> candidate_keys: array<u32, 1024>; // later: their weights
-var<workgroup> candidate_ids: array<u32, 1024>;
-var<workgroup> candidate_count: atomic<u32>;
-var<workgroup> smallest_key: atomic<u32>;
-var<workgroup> largest_key: atomic<u32>;
-var<workgroup> smallest_id: atomic<u32>;
+// Written-down tokens as (~key, id), so that ascending order is the order of the row; in the end as (id, weight).
+var<workgroup> entries: array<vec2<u32>, ROOM>;
+// First the groups that are looked at, later the weights of the entries.
+var<workgroup> words: array<u32, ROOM>;
+var<workgroup> bins: array<atomic<u32>, 2u * BINS>; // 64-bit amounts as (low, high)
 var<workgroup> partial: array<vec2<u32>, WORKGROUP_SIZE>;
+var<workgroup> counter: atomic<u32>;
+var<workgroup> smallest: atomic<u32>;
+var<workgroup> largest: atomic<u32>;
 var<workgroup> found: Found;
 var<workgroup> shared_word: u32;
-var<workgroup> shared_cut: Cut;
 
 // Set once at the start, the same in every invocation but for `lid`.
 var<private> lid: u32;
 var<private> row: Row;
 var<private> first_group: u32; // of this row in `delegates` and `masses`
 var<private> half_max: f32;
-var<private> before_mine: vec2<u32>; // scan(): amounts in front of this invocation's own run
+// The groups that are looked at: those in `words`, or all.
+var<private> listed: bool;
+var<private> group_count: u32;
+var<private> span: u32; // quads of a group that an invocation reads in one go: all, unless there are few groups
+// Of scan(): the amounts in front of this invocation's own, and its own.
+var<private> before_mine: vec2<u32>;
 var<private> mine: vec2<u32>;
 
 // ---- small tools --------------------------------------------------------------------------------------------------
@@ -53,6 +54,33 @@ fn uniform_word(value: u32) -> u32 {
     shared_word = value;
   }
   return workgroupUniformLoad(&shared_word);
+}
+
+// Running sums over the invocations. Returns the total.
+fn scan(amount: vec2<u32>) -> vec2<u32> {
+  workgroupBarrier();
+  partial[lid] = amount;
+  if (lid == 0u) {
+    found = Found(NOWHERE, vec2(0u));
+  }
+  workgroupBarrier();
+  var sum = amount;
+  for (var reach = 1u; reach < WORKGROUP_SIZE; reach <<= 1u) {
+    if (lid >= reach) {
+      sum = add64(sum, partial[lid - reach]);
+    }
+    workgroupBarrier();
+    partial[lid] = sum;
+    workgroupBarrier();
+  }
+  mine = amount;
+  before_mine = sub64(sum, amount);
+  return partial[WORKGROUP_SIZE - 1u];
+}
+
+// After scan(): whether the running sum reaches the target (1 or more) inside this invocation's own amount.
+fn is_mine(target_sum: vec2<u32>) -> bool {
+  return less64(before_mine, target_sum) && !less64(add64(before_mine, mine), target_sum);
 }
 
 fn clear_bins() {
@@ -71,63 +99,26 @@ fn add_to_bin(bin: u32, amount: vec2<u32>) {
   }
 }
 
-// Four tokens at once; amounts of 0 go nowhere, and their bins may be anything.
-fn add_to_bins(at: vec4<u32>, amounts: vec4<u32>) {
-  var bin = at;
-  var amount = amounts;
-  for (var lane = 0u; lane < 4u; lane++) {
-    if (amount.x != 0u) {
-      add_to_bin(bin.x, vec2(amount.x, 0u));
-    }
-    bin = bin.yzwx;
-    amount = amount.yzwx;
-  }
-}
-
 fn bin_amount(bin: u32) -> vec2<u32> {
   return vec2(atomicLoad(&bins[bin * 2u]), atomicLoad(&bins[bin * 2u + 1u]));
 }
 
-// Sums `amount` over the workgroup, and leaves in before_mine what the invocations in front have.
-fn scan_amount(amount: vec2<u32>) -> vec2<u32> {
-  workgroupBarrier();
-  partial[lid] = amount;
-  if (lid == 0u) {
-    found = Found(NOWHERE, vec2(0u));
-  }
-  workgroupBarrier();
-  var total = vec2(0u);
-  mine = amount;
-  for (var i = 0u; i < WORKGROUP_SIZE; i++) {
-    if (i == lid) {
-      before_mine = total;
-    }
-    total = add64(total, partial[i]);
-  }
-  return total;
-}
-
-// Running sums over the bins; every invocation owns a run of them. Returns the total.
+// Running sums over the bins, of which every invocation has a run. Returns the total.
 fn scan_bins() -> vec2<u32> {
   workgroupBarrier();
-  let run = BINS / WORKGROUP_SIZE;
+  let run = (BINS + WORKGROUP_SIZE - 1u) / WORKGROUP_SIZE;
   var amount = vec2(0u);
-  for (var i = lid * run; i < (lid + 1u) * run; i++) {
+  for (var i = lid * run; i < min((lid + 1u) * run, BINS); i++) {
     amount = add64(amount, bin_amount(i));
   }
-  return scan_amount(amount);
-}
-
-// After scan_*: whether the running sum reaches the target inside this invocation's run.
-fn is_mine(target_sum: vec2<u32>) -> bool {
-  return less64(before_mine, target_sum) && !less64(add64(before_mine, mine), target_sum);
+  return scan(amount);
 }
 
 // After scan_bins(): the first bin where the running sum reaches the target (1 or more).
 fn claim_bin(target_sum: vec2<u32>) -> Found {
   if (is_mine(target_sum)) {
     var before = before_mine;
-    var bin = lid * (BINS / WORKGROUP_SIZE);
+    var bin = lid * ((BINS + WORKGROUP_SIZE - 1u) / WORKGROUP_SIZE);
     loop {
       let after = add64(before, bin_amount(bin));
       if (!less64(after, target_sum)) {
@@ -139,6 +130,70 @@ fn claim_bin(target_sum: vec2<u32>) -> Found {
     found = Found(bin, before);
   }
   return workgroupUniformLoad(&found);
+}
+
+// Running sums over the first `count` weights, of which every invocation has a run. Returns the total.
+fn scan_weights(count: u32) -> vec2<u32> {
+  workgroupBarrier();
+  let run = (count + WORKGROUP_SIZE - 1u) / WORKGROUP_SIZE;
+  var amount = vec2(0u);
+  for (var i = lid * run; i < min((lid + 1u) * run, count); i++) {
+    amount = add64(amount, vec2(words[i], 0u));
+  }
+  return scan(amount);
+}
+
+// After scan_weights(): the first place where the running sum reaches the target (1 or more).
+fn claim_weight(count: u32, target_sum: vec2<u32>) -> Found {
+  if (is_mine(target_sum)) {
+    var before = before_mine;
+    var i = lid * ((count + WORKGROUP_SIZE - 1u) / WORKGROUP_SIZE);
+    loop {
+      let after = add64(before, vec2(words[i], 0u));
+      if (!less64(after, target_sum)) {
+        break;
+      }
+      before = after;
+      i++;
+    }
+    found = Found(i, before);
+  }
+  return workgroupUniformLoad(&found);
+}
+
+fn comes_after(a: vec2<u32>, b: vec2<u32>) -> bool {
+  return a.x > b.x || (a.x == b.x && a.y > b.y);
+}
+
+// Sorts the first `count` entries, ascending (Batcher's bitonic network).
+fn sort_entries(count: u32) {
+  var length = 2u;
+  while (length < count) {
+    length <<= 1u;
+  }
+  for (var i = count + lid; i < length; i += WORKGROUP_SIZE) {
+    entries[i] = vec2(0xffffffffu);
+  }
+  for (var size = 2u; size <= length; size <<= 1u) {
+    for (var step = size >> 1u; step > 0u; step >>= 1u) {
+      workgroupBarrier();
+      for (var i = lid; i < length / 2u; i += WORKGROUP_SIZE) {
+        let a = 2u * i - (i & (step - 1u));
+        let b = a + step;
+        let left = entries[a];
+        let right = entries[b];
+        if (comes_after(left, right) == ((a & size) == 0u)) {
+          entries[a] = right;
+          entries[b] = left;
+        }
+      }
+    }
+  }
+  workgroupBarrier();
+}
+
+fn key_of_entry(index: u32) -> u32 {
+  return ~entries[index].x;
 }
 
 fn stricter(a: Cut, b: Cut) -> Cut {
@@ -154,14 +209,66 @@ fn shift_of(span: u32) -> u32 {
   return max(bits, BIN_BITS) - BIN_BITS;
 }
 
-// ---- reading the row again ----------------------------------------------------------------------------------------
+// ---- which groups -------------------------------------------------------------------------------------------------
 
-// A lower bound of the n-th largest token: the n-th largest delegate, or a little less where that saves a round.
-fn reach_of_delegates(n: u32, max_key: u32) -> u32 {
-  var low = 1u;
+fn look_at_all_groups() {
+  listed = false;
+  group_count = call.groups;
+  span = QUADS;
+}
+
+// A run of `span` quads of a group that is looked at.
+struct Run {
+  delegate: u32,
+  whole: bool,
+  first: u32, // quad
+  end: u32,
+}
+
+fn run_count() -> u32 {
+  return group_count * (QUADS / span);
+}
+
+fn run_at(index: u32) -> Run {
+  var group = index * span / QUADS;
+  let first = index * span % QUADS;
+  if (listed) {
+    group = words[group];
+  }
+  let quad = quad_of(group, first);
+  return Run(delegates[first_group + group], is_whole(row, group), quad, quad + span * LANES);
+}
+
+// Sets smallest and largest to the extremes over all invocations.
+fn share_extremes(low: u32, high: u32) {
+  workgroupBarrier();
+  if (lid == 0u) {
+    atomicStore(&smallest, 0xffffffffu);
+    atomicStore(&largest, 0u);
+  }
+  workgroupBarrier();
+  atomicMin(&smallest, low);
+  atomicMax(&largest, high);
+  workgroupBarrier();
+}
+
+struct Reach {
+  low: u32, // a key that at least n tokens reach
+  tiles: u32, // of the groups whose delegate is just `low`, those in tiles before this one are enough
+}
+
+// A lower bound of the n-th largest token: the n-th largest delegate, or a little less where that saves time. If many
+// delegates are tied there and `first_n` tokens are all that matters, not all of their groups are needed.
+fn reach_of_delegates(n: u32, first_n: bool, max_key: u32) -> Reach {
+  var lowest = NOWHERE;
+  for (var group = lid; group < call.groups; group += WORKGROUP_SIZE) {
+    let key = delegates[first_group + group];
+    lowest = min(lowest, select(key, NOWHERE, key == 0u));
+  }
+  share_extremes(lowest, 0u);
+  var low = uniform_word(atomicLoad(&smallest));
   var high = max_key;
   var missing = n;
-  var above = 0u;
   loop {
     let shift = shift_of(high - low);
     clear_bins();
@@ -173,135 +280,164 @@ fn reach_of_delegates(n: u32, max_key: u32) -> u32 {
     }
     scan_bins();
     let at = claim_bin(vec2(missing, 0u));
-    if (at.bin == NOWHERE) {
-      low = 1u; // fewer groups than that: take every token
-      break;
+    if (at.index == NOWHERE) {
+      return Reach(1u, NOWHERE); // fewer groups than that: every token
     }
-    let inside = uniform_word(bin_amount(at.bin).x);
-    high -= at.bin << shift;
+    let inside = uniform_word(bin_amount(at.index).x);
+    high -= at.index << shift;
     low = max(low, high - min(high, (1u << shift) - 1u));
-    above += at.before.x;
-    if (shift == 0u || above + inside <= n + n / 4u + 16u) {
+    missing -= at.before.x;
+    if (inside <= missing + n / 4u + 16u || (low == high && !first_n)) {
+      return Reach(low, NOWHERE);
+    }
+    if (low == high) {
       break;
     }
-    missing -= at.before.x;
   }
-  return low;
+  // Ids rise from tile to tile, so the first ties are enough.
+  var low_tile = 0u;
+  var high_tile = call.groups / LANES;
+  while (high_tile - low_tile > 1u) {
+    let middle = (low_tile + high_tile) / 2u;
+    var count = 0u;
+    for (var group = lid; group < middle * LANES; group += WORKGROUP_SIZE) {
+      count += select(0u, 1u, delegates[first_group + group] == low);
+    }
+    if (uniform_word(scan(vec2(count, 0u)).x) >= missing) {
+      high_tile = middle;
+    } else {
+      low_tile = middle;
+    }
+  }
+  return Reach(low, high_tile);
 }
 
-// Keys in [low, high]; of the lowest key only ids in [first_id, last_id].
-fn in_range(keys: vec4<u32>, ids: vec4<u32>, low: u32, high: u32, first_id: u32, last_id: u32) -> vec4<bool> {
-  let id_counts = (ids >= vec4(first_id)) & (ids <= vec4(last_id));
-  return ((keys > vec4(low)) | ((keys == vec4(low)) & id_counts)) & (keys <= vec4(high));
-}
-
-// Writes down every token in range, in no order. Returns how many there are; more than MOST_CANDIDATES are not all
-// written, but smallest_key and largest_key hold for all.
-fn gather(low: u32, high: u32, first_id: u32, last_id: u32) -> u32 {
+// Writes down the groups that have such tokens. Returns how many there are; those beyond ROOM are left out.
+fn list_groups(reach: Reach) -> u32 {
   workgroupBarrier();
   if (lid == 0u) {
-    atomicStore(&candidate_count, 0u);
-    atomicStore(&smallest_key, 0xffffffffu);
-    atomicStore(&largest_key, 0u);
+    atomicStore(&counter, 0u);
   }
   workgroupBarrier();
-  var smallest = 0xffffffffu;
-  var largest = 0u;
   for (var group = lid; group < call.groups; group += WORKGROUP_SIZE) {
-    if (delegates[first_group + group] < low) {
-      continue;
-    }
-    let whole = is_whole(row, group);
-    for (var j = 0u; j < QUADS; j++) {
-      let quad = quad_of(group, j);
-      var keys = keys_of(load_quad_of(row, quad, whole));
-      var ids = vec4(id_of(row, quad)) + vec4(0u, 1u, 2u, 3u);
-      var wanted = in_range(keys, ids, low, high, first_id, last_id);
-      if (!any(wanted)) {
-        continue;
-      }
-      for (var lane = 0u; lane < 4u; lane++) {
-        if (wanted.x) {
-          smallest = min(smallest, keys.x);
-          largest = max(largest, keys.x);
-          let slot = atomicAdd(&candidate_count, 1u);
-          if (slot < MOST_CANDIDATES) {
-            candidate_keys[slot] = keys.x;
-            candidate_ids[slot] = ids.x;
-          }
-        }
-        keys = keys.yzwx;
-        ids = ids.yzwx;
-        wanted = wanted.yzwx;
+    let key = delegates[first_group + group];
+    if (key > reach.low || (key == reach.low && group / LANES < reach.tiles)) {
+      let slot = atomicAdd(&counter, 1u);
+      if (slot < ROOM) {
+        words[slot] = group;
       }
     }
   }
-  atomicMin(&smallest_key, smallest);
-  atomicMax(&largest_key, largest);
   workgroupBarrier();
-  return uniform_word(atomicLoad(&candidate_count));
+  let count = uniform_word(atomicLoad(&counter));
+  listed = true;
+  span = select(1u, QUADS, count >= WORKGROUP_SIZE);
+  group_count = count;
+  return count;
 }
 
-// Which bin a candidate falls into: a run of keys below `high`, or, where `by_id`, of ids from `first_id`.
-struct Binning {
+// ---- reading tokens again -----------------------------------------------------------------------------------------
+
+// Part of the ordered row: keys in [low, high]; of the lowest key only ids in [first_id, last_id].
+struct Part {
+  low: u32,
   high: u32,
   first_id: u32,
-  shift: u32,
-  by_id: bool,
+  last_id: u32,
 }
 
-fn bin_of(key: u32, id: u32, binning: Binning) -> u32 {
-  return select(binning.high - key, id - binning.first_id, binning.by_id) >> binning.shift;
+fn in_part(keys: vec4<u32>, ids: vec4<u32>, part: Part) -> vec4<bool> {
+  let id_counts = (ids >= vec4(part.first_id)) & (ids <= vec4(part.last_id));
+  return ((keys > vec4(part.low)) | ((keys == vec4(part.low)) & id_counts)) & (keys <= vec4(part.high));
 }
 
-fn amount_of(key: u32, weighted: bool, scale: f32) -> u32 {
-  if (weighted) {
-    return weight_of_key(half_max, key, scale);
-  }
-  return 1u;
+// Whether a run may have tokens of a part.
+fn run_has(run: Run, part: Part) -> bool {
+  let first = id_of(row, run.first);
+  let last = id_of(row, run.end - LANES) + 3u; // first > last where the row begins inside the first quad
+  let ids_have = first > last || (first <= part.last_id && last >= part.first_id);
+  return run.delegate > part.low || (run.delegate == part.low && ids_have);
 }
 
-// Fills the bins with the candidates that `before` keeps: 1 each, or their weights. Returns the total.
-fn bin_candidates(count: u32, before: Cut, binning: Binning, weighted: bool, scale: f32) -> vec2<u32> {
-  clear_bins();
-  for (var i = lid; i < count; i += WORKGROUP_SIZE) {
-    let key = candidate_keys[i];
-    let id = candidate_ids[i];
-    if (is_kept(key, id, before)) {
-      add_to_bin(bin_of(key, id, binning), vec2(amount_of(key, weighted, scale), 0u));
-    }
-  }
-  return scan_bins();
+// A quad with its ids; keys are 0 where the token is not of the part.
+struct Tokens {
+  bits: vec4<u32>,
+  keys: vec4<u32>,
+  ids: vec4<u32>,
 }
 
-// After bin_candidates(): the cut at the first candidate, in the order of the row, where the running sum reaches the
-// target. Its bin holds few others, and those are compared one by one. NOWHERE as key if the target is not reached.
-fn claim_candidate(
-  count: u32, before: Cut, binning: Binning, weighted: bool, scale: f32, target_sum: vec2<u32>) -> Cut {
-  let at = claim_bin(target_sum);
-  if (at.bin == NOWHERE) {
-    return Cut(NOWHERE, 0u);
-  }
-  let rest = sub64(target_sum, at.before);
-  for (var i = lid; i < count; i += WORKGROUP_SIZE) {
-    let mine_is = Cut(candidate_keys[i], candidate_ids[i]);
-    if (!is_kept(mine_is.key, mine_is.id, before) || bin_of(mine_is.key, mine_is.id, binning) != at.bin) {
-      continue;
-    }
-    var sum = vec2(0u);
-    for (var j = 0u; j < count; j++) {
-      let key = candidate_keys[j];
-      let id = candidate_ids[j];
-      if (i != j && is_kept(key, id, mine_is) && bin_of(key, id, binning) == at.bin) {
-        sum = add64(sum, vec2(amount_of(key, weighted, scale), 0u));
+fn tokens_at(quad: u32, whole: bool, part: Part) -> Tokens {
+  let ids = vec4(id_of(row, quad)) + vec4(0u, 1u, 2u, 3u);
+  let bits = load_quad_of(row, quad, whole);
+  let keys = keys_of(bits);
+  return Tokens(bits, select(vec4(0u), keys, in_part(keys, ids, part)), ids);
+}
+
+// Counts the tokens of a part, and leaves the extremes of their keys.
+fn measure(part: Part) -> u32 {
+  var count = vec4(0u);
+  var low = vec4(NOWHERE);
+  var high = vec4(0u);
+  for (var i = lid; i < run_count(); i += WORKGROUP_SIZE) {
+    let run = run_at(i);
+    if (run_has(run, part)) {
+      for (var quad = run.first; quad < run.end; quad += LANES) {
+        let keys = tokens_at(quad, run.whole, part).keys;
+        count += min(keys, vec4(1u));
+        low = min(low, keys - vec4(1u)); // 0 wraps to the largest
+        high = max(high, keys);
       }
     }
-    let own = vec2(amount_of(mine_is.key, weighted, scale), 0u);
-    if (less64(sum, rest) && !less64(add64(sum, own), rest)) {
-      shared_cut = mine_is;
+  }
+  let below = min(min(low.x, low.y), min(low.z, low.w));
+  share_extremes(select(below + 1u, NOWHERE, below == NOWHERE), max(max(high.x, high.y), max(high.z, high.w)));
+  return uniform_word(scan(vec2(count.x + count.y + count.z + count.w, 0u)).x);
+}
+
+fn write_down(these: Tokens) {
+  var keys = these.keys;
+  var ids = these.ids;
+  for (var lane = 0u; lane < 4u; lane++) {
+    if (keys.x != 0u) {
+      let slot = atomicAdd(&counter, 1u);
+      if (slot < ROOM) {
+        entries[slot] = vec2(~keys.x, ids.x);
+      }
+    }
+    keys = keys.yzwx;
+    ids = ids.yzwx;
+  }
+}
+
+// Writes down the tokens of a part, in no order. Returns how many there are; those beyond ROOM are left out.
+fn gather(part: Part) -> u32 {
+  workgroupBarrier();
+  if (lid == 0u) {
+    atomicStore(&counter, 0u);
+  }
+  workgroupBarrier();
+  for (var i = lid; i < run_count(); i += WORKGROUP_SIZE) {
+    let run = run_at(i);
+    if (run_has(run, part)) {
+      for (var quad = run.first; quad < run.end; quad += LANES) {
+        let here = tokens_at(quad, run.whole, part);
+        if (any(here.keys != vec4(0u))) {
+          write_down(here);
+        }
+      }
     }
   }
-  return workgroupUniformLoad(&shared_cut);
+  workgroupBarrier();
+  return uniform_word(atomicLoad(&counter));
+}
+
+// The weights of the first `count` entries.
+fn weigh_entries(count: u32, scale: f32) {
+  workgroupBarrier();
+  for (var i = lid; i < count; i += WORKGROUP_SIZE) {
+    words[i] = weight_of_key(half_max, key_of_entry(i), scale);
+  }
+  workgroupBarrier();
 }
 
 // Sum of what the mass kernel found.
@@ -310,202 +446,203 @@ fn row_mass() -> vec2<u32> {
   for (var group = lid; group < call.groups; group += WORKGROUP_SIZE) {
     amount = add64(amount, masses[first_group + group]);
   }
-  return scan_amount(amount);
+  return scan(amount);
 }
 
 // ---- the cut ------------------------------------------------------------------------------------------------------
 
-// The filters that look for a cut, in their order. Written as a loop, because compilers write out every call.
-const TOP_K = 0u;
-const TOP_P = 1u;
-
-fn has_stage(plan: Plan, stage: u32) -> bool {
-  return (plan.flags & select(FLAG_TOP_K, FLAG_TOP_P, stage == TOP_P)) != 0u;
-}
-
-// What the first of them sees: all, or what min-p keeps, if that comes first.
-fn cut_before_stages(plan: Plan, floor_cut: Cut) -> Cut {
-  if ((plan.flags & FLAG_MIN_P_FIRST) != 0u) {
-    return floor_cut;
+// How many of the first `count` sorted entries reach a key: at least one.
+fn entries_reaching(key: u32, count: u32) -> u32 {
+  var kept = 1u;
+  var not_kept = count + 1u;
+  while (not_kept - kept > 1u) {
+    let middle = (kept + not_kept) / 2u;
+    if (key_of_entry(middle - 1u) >= key) {
+      kept = middle;
+    } else {
+      not_kept = middle;
+    }
   }
-  return Cut(1u, NO_TOKEN);
+  return uniform_word(kept);
 }
 
-// Filters a row whose kept tokens are few, and leaves their draw weights in candidate_keys (0 for the others).
-// Returns how many candidates there are, with the cut in shared_cut; 0 if the kept tokens are not few.
-fn few(plan: Plan, max_key: u32, floor_cut: Cut) -> u32 {
+// How many of the `count` sorted entries the filters keep; 0 if the nucleus is larger than what was written down.
+fn filter_entries(plan: Plan, count: u32, floor_key: u32) -> u32 {
   let by_count = (plan.flags & FLAG_TOP_K) != 0u;
-  if (by_count && plan.top_k > TOP_K_REACH) {
-    return 0u;
+  var end = count;
+  if ((plan.flags & FLAG_MIN_P_FIRST) != 0u) {
+    end = entries_reaching(floor_key, end);
   }
-  let low = reach_of_delegates(select(NUCLEUS_REACH, plan.top_k, by_count), max_key);
-  let count = gather(low, 0xffffffffu, 0u, NO_TOKEN);
-  if (count > MOST_CANDIDATES) {
-    return 0u;
+  if (by_count) {
+    end = min(end, plan.top_k);
   }
-  let binning = Binning(max_key, 0u, shift_of(max_key - uniform_word(atomicLoad(&smallest_key))), false);
-  let scale = plan.filter_scale;
-  var cut = cut_before_stages(plan, floor_cut);
-  var whole_mass = vec2(0u);
-  if (!by_count) {
-    whole_mass = row_mass();
-  }
-  for (var stage = TOP_K; stage <= TOP_P; stage++) {
-    if (!has_stage(plan, stage)) {
-      continue;
+  if ((plan.flags & FLAG_TOP_P) != 0u) {
+    var mass = vec2(0u);
+    if (!by_count) {
+      mass = row_mass();
     }
-    let weighted = stage == TOP_P;
-    var target_sum = vec2(plan.top_k, 0u);
-    let total = bin_candidates(count, cut, binning, weighted, scale);
-    if (weighted) {
-      target_sum = mass_needed(plan.top_p, select(whole_mass, total, by_count));
-    }
-    let last = claim_candidate(count, cut, binning, weighted, scale, target_sum);
-    if (last.key != NOWHERE) {
-      cut = last;
-    } else if (weighted) {
-      return 0u; // the nucleus is larger
-    }
+    weigh_entries(end, plan.filter_scale);
+    let total = scan_weights(end);
+    let last = claim_weight(end, mass_needed(plan.top_p, select(mass, total, by_count)));
+    end = last.index + 1u; // 0 if it was not reached
   }
-  if (lid == 0u) {
-    shared_cut = stricter(cut, floor_cut);
+  if (end != 0u) {
+    end = entries_reaching(floor_key, end);
   }
-  workgroupBarrier();
-  weigh_candidates(count, plan.draw_scale, shared_cut);
-  return count;
+  return end;
 }
 
-// Turns the candidates' keys into draw weights; 0 for those behind the cut.
-fn weigh_candidates(count: u32, scale: f32, cut: Cut) {
-  for (var i = lid; i < count; i += WORKGROUP_SIZE) {
-    let key = candidate_keys[i];
-    candidate_keys[i] = select(0u, weight_of_key(half_max, key, scale), is_kept(key, candidate_ids[i], cut));
+// Filters any row; or, where the groups that are looked at hold the top-k, looks for those only.
+fn many(plan: Plan, floor_cut: Cut, top_k_only: bool, max_key: u32) -> Cut {
+  var cut = Cut(1u, NO_TOKEN);
+  if ((plan.flags & FLAG_MIN_P_FIRST) != 0u && !top_k_only) {
+    cut = floor_cut;
   }
-  workgroupBarrier();
-}
-
-// Filters any row.
-fn many(plan: Plan, max_key: u32, floor_cut: Cut) -> Cut {
-  var cut = cut_before_stages(plan, floor_cut);
-  for (var stage = TOP_K; stage <= TOP_P; stage++) {
-    if (has_stage(plan, stage)) {
-      let goal = select(plan.top_k, plan.top_p, stage == TOP_P);
-      cut = cut_where(cut, max_key, stage == TOP_P, goal, plan.filter_scale);
+  for (var stage = 0u; stage < select(2u, 1u, top_k_only); stage++) {
+    let weighted = stage == 1u;
+    if ((plan.flags & select(FLAG_TOP_K, FLAG_TOP_P, weighted)) != 0u) {
+      let part = Part(cut.key, NOWHERE, 0u, cut.id);
+      var target_sum = vec2(plan.top_k, 0u);
+      if (weighted) {
+        if ((plan.flags & FLAG_TOP_K) != 0u) {
+          weigh_groups(cut, plan.filter_scale);
+        }
+        target_sum = mass_needed(plan.top_p, row_mass());
+      }
+      cut = cut_where(part, weighted, target_sum, plan.filter_scale, max_key);
     }
   }
   return stricter(cut, floor_cut);
 }
 
-// The first place in the ordered row, up to `before`, where the running sum reaches its target: `goal` tokens, or, if
-// weighted, the share `goal` of the mass up to `before`. Returns `before` if there are fewer tokens.
-fn cut_where(before: Cut, max_key: u32, weighted: bool, goal: u32, scale: f32) -> Cut {
-  // 1. Over distances, where a row of any shape spreads well. The bin is then turned into a range of keys.
+// Adds a part's tokens, or their weights, to the bins: by distance, by key, or by id.
+struct Binning {
+  by: u32,
+  start: u32, // distance 0, the largest key, or the first id
+  shift: u32,
+}
+const BY_DISTANCE = 0u;
+const BY_KEY = 1u;
+const BY_ID = 2u;
+
+fn fill_bins(part: Part, binning: Binning, weighted: bool, scale: f32) {
   clear_bins();
-  for (var group = lid; group < call.groups; group += WORKGROUP_SIZE) {
-    if (delegates[first_group + group] < before.key) {
+  for (var i = lid; i < run_count(); i += WORKGROUP_SIZE) {
+    let run = run_at(i);
+    if (!run_has(run, part)) {
       continue;
     }
-    let whole = is_whole(row, group);
-    for (var j = 0u; j < QUADS; j++) {
-      let quad = quad_of(group, j);
-      let bits = load_quad_of(row, quad, whole);
-      let raw = raw_keys(bits);
-      let kept = are_kept(final_keys(raw), id_of(row, quad), before);
-      let away = distances(half_max, safe_logits(bits, raw), scale);
-      var amounts = vec4(1u);
-      if (weighted) {
-        amounts = exp2fix(away);
-      }
-      add_to_bins(min(away >> vec4(DISTANCE_SHIFT), vec4(BINS - 1u)), select(vec4(0u), amounts, kept));
-    }
-  }
-  let total = scan_bins();
-  var target_sum = vec2(goal, 0u);
-  if (weighted) {
-    target_sum = mass_needed(goal, total);
-  }
-  var at = claim_bin(target_sum);
-  if (at.bin == NOWHERE) {
-    return before;
-  }
-  var sum = at.before;
-  var high = max_key;
-  if (at.bin > 0u) {
-    high = key_of_distance(max_key, (at.bin << DISTANCE_SHIFT) - 1u, scale) - 1u;
-  }
-  var low = before.key;
-  if (at.bin < BINS - 1u) {
-    low = max(low, key_of_distance(max_key, ((at.bin + 1u) << DISTANCE_SHIFT) - 1u, scale));
-  }
-  var first_id = 0u;
-  var last_id = NO_TOKEN;
-  if (low == before.key) {
-    last_id = before.id;
-  }
-
-  // 2. Down to what fits.
-  loop {
-    let count = gather(low, high, first_id, last_id);
-    if (count <= MOST_CANDIDATES) {
-      break;
-    }
-    // What is left does not fit: narrow the range of keys, or, where all keys are equal, of ids.
-    let smallest = uniform_word(atomicLoad(&smallest_key));
-    high = uniform_word(atomicLoad(&largest_key));
-    if (smallest != low) {
-      low = smallest;
-      last_id = NO_TOKEN; // the ids were those of a key that does not occur
-    }
-    let by_id = low == high;
-    let ids_end = min(last_id, call.vocab - 1u);
-    let shift = select(shift_of(high - low), shift_of(ids_end - first_id), by_id);
-    clear_bins();
-    for (var group = lid; group < call.groups; group += WORKGROUP_SIZE) {
-      if (delegates[first_group + group] < low) {
+    for (var quad = run.first; quad < run.end; quad += LANES) {
+      let here = tokens_at(quad, run.whole, part);
+      if (all(here.keys == vec4(0u))) {
         continue;
       }
-      let whole = is_whole(row, group);
-      for (var j = 0u; j < QUADS; j++) {
-        let quad = quad_of(group, j);
-        let keys = keys_of(load_quad_of(row, quad, whole));
-        let ids = vec4(id_of(row, quad)) + vec4(0u, 1u, 2u, 3u);
-        let wanted = in_range(keys, ids, low, high, first_id, last_id);
-        if (any(wanted)) {
-          var amounts = vec4(1u);
-          if (weighted) {
-            amounts = exp2fix(distances(half_max, logits_of_keys(keys), scale));
-          }
-          let offsets = select(vec4(high) - keys, ids - vec4(first_id), vec4(by_id));
-          add_to_bins(offsets >> vec4(shift), select(vec4(0u), amounts, wanted));
-        }
-      }
-    }
-    scan_bins();
-    at = claim_bin(sub64(target_sum, sum));
-    sum = add64(sum, at.before);
-    if (by_id) {
-      first_id += at.bin << shift;
-      last_id = min(last_id, first_id + ((1u << shift) - 1u));
-    } else {
-      high -= at.bin << shift;
-      let next_low = high - min(high, (1u << shift) - 1u);
-      if (next_low > low) {
-        low = next_low;
-        last_id = NO_TOKEN;
+      if (binning.by == BY_ID) {
+        add_ids(here, part, binning, weighted, scale);
+      } else {
+        add_keys(here, binning, weighted, scale);
       }
     }
   }
+}
 
-  // 3. Among the candidates.
-  let count = uniform_word(atomicLoad(&candidate_count));
-  let smallest = uniform_word(atomicLoad(&smallest_key));
-  let largest = uniform_word(atomicLoad(&largest_key));
-  let by_id = smallest == largest;
-  let ids = min(last_id, call.vocab - 1u) - first_id;
-  let shift = select(shift_of(largest - smallest), shift_of(ids), by_id);
-  let binning = Binning(largest, first_id, shift, by_id);
-  bin_candidates(count, before, binning, weighted, scale);
-  return claim_candidate(count, before, binning, weighted, scale, sub64(target_sum, sum));
+fn add_keys(these: Tokens, binning: Binning, weighted: bool, scale: f32) {
+  var away = vec4(0u);
+  if (weighted || binning.by == BY_DISTANCE) {
+    away = distances(half_max, these.bits, scale);
+  }
+  var amounts = vec4(1u);
+  if (weighted) {
+    amounts = exp2fix(away);
+  }
+  amounts = select(vec4(0u), amounts, these.keys != vec4(0u));
+  var at = select(vec4(binning.start) - these.keys, away, vec4(binning.by == BY_DISTANCE)) >> vec4(binning.shift);
+  for (var lane = 0u; lane < 4u; lane++) {
+    if (amounts.x != 0u) {
+      add_to_bin(min(at.x, BINS - 1u), vec2(amounts.x, 0u));
+    }
+    amounts = amounts.yzwx;
+    at = at.yzwx;
+  }
+}
+
+// Tokens of one key have one weight, and four neighbours lie in two bins at most.
+fn add_ids(these: Tokens, part: Part, binning: Binning, weighted: bool, scale: f32) {
+  let weight = select(1u, weight_of_key(half_max, part.low, scale), weighted);
+  let at = (these.ids - vec4(binning.start)) >> vec4(binning.shift);
+  let counted = min(these.keys, vec4(1u));
+  let last_bin = at.w;
+  let first_bin = select(select(select(at.w, at.z, counted.z != 0u), at.y, counted.y != 0u), at.x, counted.x != 0u);
+  let in_first = dot(counted, select(vec4(0u), vec4(1u), at == vec4(first_bin)));
+  let in_last = dot(counted, vec4(1u)) - in_first;
+  add_to_bin(first_bin, mul32(in_first, weight));
+  if (in_last != 0u) {
+    add_to_bin(last_bin, mul32(in_last, weight));
+  }
+}
+
+// The first place in a part of the ordered row where the running sum reaches its target: a number of tokens, or, if
+// weighted, a mass. The part's end if it is not reached.
+fn cut_where(whole: Part, weighted: bool, target_sum: vec2<u32>, scale: f32, max_key: u32) -> Cut {
+  var part = whole;
+  var rest = target_sum;
+  var count = measure(part);
+  var linear = weighted; // distances spread better than keys, where there are any
+  while (count > ROOM) {
+    let lowest = uniform_word(atomicLoad(&smallest));
+    part.high = uniform_word(atomicLoad(&largest));
+    if (lowest != part.low) {
+      part.low = lowest;
+      part.last_id = NO_TOKEN; // the ids were those of a key that does not occur
+    }
+    var binning = Binning(BY_KEY, part.high, shift_of(part.high - part.low));
+    if (part.low == part.high) {
+      binning = Binning(BY_ID, part.first_id, shift_of(min(part.last_id, call.vocab - 1u) - part.first_id));
+    } else if (linear) {
+      binning = Binning(BY_DISTANCE, 0u, shift_of(distance_of_key(half_max, part.low, scale)));
+    }
+    linear = false;
+    fill_bins(part, binning, weighted, scale);
+    scan_bins();
+    let at = claim_bin(rest);
+    if (at.index == NOWHERE) {
+      return Cut(whole.low, whole.last_id);
+    }
+    rest = sub64(rest, at.before);
+    if (binning.by == BY_ID) {
+      part.first_id += at.index << binning.shift;
+      part.last_id = min(part.last_id, part.first_id + ((1u << binning.shift) - 1u));
+    } else {
+      var high = part.high - (at.index << binning.shift);
+      var low = high - min(high, (1u << binning.shift) - 1u);
+      if (binning.by == BY_DISTANCE) {
+        high = max_key;
+        if (at.index > 0u) {
+          high = key_of_distance(max_key, (at.index << binning.shift) - 1u, scale) - 1u;
+        }
+        low = key_of_distance(max_key, ((at.index + 1u) << binning.shift) - 1u, scale);
+      }
+      part.high = min(part.high, high);
+      if (low > part.low) {
+        part.low = low;
+        part.last_id = NO_TOKEN;
+      }
+    }
+    count = measure(part);
+  }
+  count = gather(part);
+  sort_entries(count);
+  if (weighted) {
+    weigh_entries(count, scale);
+    scan_weights(count);
+    let last = claim_weight(count, rest);
+    rest.x = last.index + 1u;
+  }
+  if (rest.x == 0u || rest.x > count) {
+    return Cut(whole.low, whole.last_id);
+  }
+  let last = entries[rest.x - 1u];
+  return Cut(~last.x, last.y);
 }
 
 // ---- the draw -----------------------------------------------------------------------------------------------------
@@ -518,59 +655,58 @@ struct Drawn {
 
 var<workgroup> drawn: Drawn;
 
-// Draws among candidates that carry their weights, in token-id order: the one whose running sum first exceeds the point.
-fn draw_candidate(count: u32, u: vec2<u32>) {
-  let shift = shift_of(call.vocab - 1u);
-  clear_bins();
+// Draws among the first `count` entries, in token-id order: the one whose running sum first exceeds the point.
+fn draw_entry(count: u32, scale: f32, u: vec2<u32>) {
+  workgroupBarrier();
   for (var i = lid; i < count; i += WORKGROUP_SIZE) {
-    add_to_bin(candidate_ids[i] >> shift, vec2(candidate_keys[i], 0u));
+    entries[i] = vec2(entries[i].y, weight_of_key(half_max, key_of_entry(i), scale));
   }
-  let total = scan_bins();
-  let target_sum = add64(draw_point(u, total), vec2(1u, 0u)); // the running sum has to reach this
-  let at = claim_bin(target_sum);
-  let rest = sub64(target_sum, at.before);
+  workgroupBarrier();
+  sort_entries(count);
   for (var i = lid; i < count; i += WORKGROUP_SIZE) {
-    let weight = candidate_keys[i];
-    let id = candidate_ids[i];
-    if (id >> shift != at.bin || weight == 0u) {
-      continue;
-    }
-    var sum = vec2(0u);
-    for (var j = 0u; j < count; j++) {
-      if (candidate_ids[j] >> shift == at.bin && candidate_ids[j] < id) {
-        sum = add64(sum, vec2(candidate_keys[j], 0u));
-      }
-    }
-    if (less64(sum, rest) && !less64(add64(sum, vec2(weight, 0u)), rest)) {
-      drawn = Drawn(id, weight, total);
-    }
+    words[i] = entries[i].y;
   }
-}
-
-// Adds up the draw weights of the kept tokens, group by group.
-fn weigh_groups(cut: Cut, scale: f32) {
-  for (var group = lid; group < call.groups; group += WORKGROUP_SIZE) {
-    let delegate = delegates[first_group + group];
-    var low = vec4(0u);
-    var high = vec4(0u);
-    if (delegate >= cut.key && distance_of_key(half_max, delegate, scale) < ZERO_WEIGHT_DISTANCE) {
-      let whole = is_whole(row, group);
-      for (var j = 0u; j < QUADS; j++) {
-        let weights = kept_weights(quad_of(group, j), whole, cut, scale);
-        low += weights & vec4(0xffffu);
-        high += weights >> vec4(16u);
-      }
-    }
-    masses[first_group + group] = join_halves(low, high);
+  let total = scan_weights(count);
+  let at = claim_weight(count, add64(draw_point(u, total), vec2(1u, 0u)));
+  if (lid == 0u) {
+    drawn = Drawn(entries[at.index].x, words[at.index], total);
   }
-  storageBarrier();
 }
 
 fn kept_weights(quad: u32, whole: bool, cut: Cut, scale: f32) -> vec4<u32> {
   let bits = load_quad_of(row, quad, whole);
-  let raw = raw_keys(bits);
-  let weights = exp2fix(distances(half_max, safe_logits(bits, raw), scale));
-  return select(vec4(0u), weights, are_kept(final_keys(raw), id_of(row, quad), cut));
+  return select(vec4(0u), exp2fix(distances(half_max, bits, scale)), are_kept(keys_of(bits), id_of(row, quad), cut));
+}
+
+// Adds up the weights of the tokens up to the cut, group by group.
+fn weigh_groups(cut: Cut, scale: f32) {
+  let cut_weight = weight_of_key(half_max, cut.key, scale);
+  for (var group = lid; group < call.groups; group += WORKGROUP_SIZE) {
+    let delegate = delegates[first_group + group];
+    let whole = is_whole(row, group);
+    var mass = vec2(0u);
+    if (delegate == cut.key) {
+      // Ties only.
+      var count = 0u;
+      for (var j = 0u; j < QUADS; j++) {
+        let quad = quad_of(group, j);
+        let kept = are_kept(keys_of(load_quad_of(row, quad, whole)), id_of(row, quad), cut);
+        count += dot(select(vec4(0u), vec4(1u), kept), vec4(1u));
+      }
+      mass = mul32(count, cut_weight);
+    } else if (delegate > cut.key && distance_of_key(half_max, delegate, scale) < MAX_DISTANCE) {
+      var low = vec4(0u);
+      var high = vec4(0u);
+      for (var j = 0u; j < QUADS; j++) {
+        let weights = kept_weights(quad_of(group, j), whole, cut, scale);
+        low += weights;
+        high += weights >> vec4(16u);
+      }
+      mass = join_sums(low, high);
+    }
+    masses[first_group + group] = mass;
+  }
+  storageBarrier();
 }
 
 // Draws from the masses of the groups: first a run of groups, then a run of quads in it, then a token.
@@ -587,24 +723,23 @@ fn draw_group(cut: Cut, scale: f32, u: vec2<u32>) {
     atomicStore(&bins[bin * 2u + 1u], amount.y);
   }
   let total = scan_bins();
-  let one = vec2(1u, 0u);
-  var rest = add64(draw_point(u, total), one); // the running sum has to reach this
+  var rest = add64(draw_point(u, total), vec2(1u, 0u)); // the running sum has to reach this
   let run = claim_bin(rest);
   rest = sub64(rest, run.before);
 
   let quads = groups * QUADS;
-  let first = run.bin * quads;
+  let first = run.index * quads;
   let stride = (quads + BINS - 1u) / BINS;
   clear_bins();
   for (var i = lid; i < quads; i += WORKGROUP_SIZE) {
     let weights = kept_weights(first + i, false, cut, scale);
-    add_to_bin(i / stride, join_halves(weights & vec4(0xffffu), weights >> vec4(16u)));
+    add_to_bin(i / stride, join_sums(weights, weights >> vec4(16u)));
   }
   scan_bins();
   let part = claim_bin(rest);
   rest = sub64(rest, part.before);
   if (lid == 0u) {
-    var i = part.bin * stride * 4u;
+    var i = part.index * stride * 4u;
     loop {
       let quad = first + (i >> 2u);
       let weight = kept_weights(quad, false, cut, scale)[i & 3u];
@@ -620,49 +755,40 @@ fn draw_group(cut: Cut, scale: f32, u: vec2<u32>) {
 
 // The first token of the ordered row: the lowest id among the largest keys.
 fn best(max_key: u32) {
-  if (lid == 0u) {
-    atomicStore(&smallest_id, 0xffffffffu);
-  }
-  workgroupBarrier();
+  var first = NOWHERE;
   for (var group = lid; group < call.groups; group += WORKGROUP_SIZE) {
     if (delegates[first_group + group] == max_key) {
-      atomicMin(&smallest_id, group / LANES);
+      first = group / LANES;
       break;
     }
   }
-  workgroupBarrier();
-  let tile = uniform_word(atomicLoad(&smallest_id));
-  if (lid == 0u) {
-    atomicStore(&smallest_id, 0xffffffffu);
-  }
-  workgroupBarrier();
+  share_extremes(first, 0u);
+  let tile = uniform_word(atomicLoad(&smallest));
+  var id = NO_TOKEN;
   for (var i = lid; i < LANES * QUADS; i += WORKGROUP_SIZE) {
     let quad = tile * LANES * QUADS + i;
     let hits = keys_of(load_quad(row, quad)) == vec4(max_key);
     if (any(hits)) {
       let lane = select(select(select(3u, 2u, hits.z), 1u, hits.y), 0u, hits.x);
-      atomicMin(&smallest_id, id_of(row, quad) + lane);
+      id = min(id, id_of(row, quad) + lane);
     }
   }
-  workgroupBarrier();
+  share_extremes(id, 0u);
   if (lid == 0u) {
-    drawn = Drawn(atomicLoad(&smallest_id), WEIGHT_ONE, vec2(WEIGHT_ONE, 0u));
+    drawn = Drawn(atomicLoad(&smallest), WEIGHT_ONE, vec2(WEIGHT_ONE, 0u));
   }
 }
 
 // Why a row has no candidate.
 fn status_of_empty_row() -> u32 {
-  if (lid == 0u) {
-    atomicStore(&largest_key, STATUS_MASKED);
-  }
-  workgroupBarrier();
+  var status = STATUS_MASKED;
   for (var i = lid; i < call.groups * QUADS; i += WORKGROUP_SIZE) {
     if (any((load_quad(row, i) & vec4(0x7fffffffu)) > vec4(0x7f800000u))) {
-      atomicMax(&largest_key, STATUS_NAN);
+      status = STATUS_NAN;
     }
   }
-  workgroupBarrier();
-  return uniform_word(atomicLoad(&largest_key));
+  share_extremes(0u, status);
+  return uniform_word(atomicLoad(&largest));
 }
 
 @compute @workgroup_size(WORKGROUP_SIZE)
@@ -699,24 +825,48 @@ fn draw_main(@builtin(workgroup_id) workgroup_id: vec3<u32>, @builtin(local_invo
     if ((plan.flags & FLAG_MIN_P) != 0u) {
       cut.key = key_of_distance(max_key, plan.min_p_distance, plan.filter_scale);
     }
-    var count = 0u; // candidates that carry their draw weights; 0: the masses of the groups are those of the kept tokens
+    var count = 0u; // entries that are kept; 0: all tokens up to the cut, with the masses of their groups
     if ((plan.flags & (FLAG_TOP_K | FLAG_TOP_P)) != 0u) {
-      count = few(plan, max_key, cut);
-      if (count != 0u) {
-        cut = workgroupUniformLoad(&shared_cut);
-      } else {
-        cut = many(plan, max_key, cut);
-        if ((plan.flags & FLAG_TOP_K) != 0u && plan.top_k <= TOP_K_REACH) {
-          // Few enough to be written down, so that no room for masses is needed.
-          count = gather(cut.key, 0xffffffffu, 0u, cut.id);
-          weigh_candidates(count, plan.draw_scale, cut);
-        } else {
-          weigh_groups(cut, plan.draw_scale);
+      let by_count = (plan.flags & FLAG_TOP_K) != 0u;
+      let small_k = by_count && plan.top_k <= TOP_K_REACH;
+      let floor_cut = cut;
+      var part = Part(1u, NOWHERE, 0u, NO_TOKEN);
+      var written = ROOM + 1u;
+      if (small_k || !by_count) {
+        let reach = reach_of_delegates(select(NUCLEUS_REACH, plan.top_k, by_count), by_count, max_key);
+        part.low = reach.low;
+        written = list_groups(reach);
+      }
+      // Few groups, few tokens in them: all is well. Else the cut is looked for first, and that is all where it is not
+      // one among few tokens. (A loop, because compilers write out every call.)
+      for (var attempt = 0u; attempt < 2u && count == 0u; attempt++) {
+        if (attempt == 1u) {
+          if (!small_k) {
+            look_at_all_groups();
+          }
+          cut = many(plan, floor_cut, small_k, max_key);
+          if (!small_k) {
+            break;
+          }
+          part.low = cut.key;
+          part.last_id = cut.id;
         }
+        if (written <= ROOM) {
+          let found_count = gather(part);
+          if (found_count <= ROOM) {
+            sort_entries(found_count);
+            count = filter_entries(plan, found_count, floor_cut.key);
+          }
+        }
+      }
+      if (count == 0u) {
+        weigh_groups(cut, plan.draw_scale);
+      } else {
+        cut = Cut(key_of_entry(count - 1u), entries[count - 1u].y);
       }
     }
     if (count != 0u) {
-      draw_candidate(count, u);
+      draw_entry(count, plan.draw_scale, u);
     } else {
       draw_group(cut, plan.draw_scale, u);
     }

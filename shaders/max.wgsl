@@ -3,20 +3,63 @@
 
 override WORKGROUP_SIZE: u32;
 
+// The largest of many floats, told from their bits as signed integers: of the floats from +0 up, the largest integer,
+// lifted so that positive NaNs wrap round to the bottom; of those from -0 down, the smallest integer.
+struct Extremes {
+  lifted: vec4<i32>,
+  lowest: vec4<i32>,
+}
+
+const LIFT = 0x7fffff;
+
+fn extremes_with(seen: Extremes, bits: vec4<u32>) -> Extremes {
+  let integers = bitcast<vec4<i32>>(bits);
+  return Extremes(max(seen.lifted, integers + vec4(LIFT)), min(seen.lowest, integers));
+}
+
+// Key of the largest; 0 if all are NaN or -inf.
+fn key_of_extremes(seen: Extremes) -> u32 {
+  let lifted = max(max(seen.lifted.x, seen.lifted.y), max(seen.lifted.z, seen.lifted.w));
+  let lowest = min(min(seen.lowest.x, seen.lowest.y), min(seen.lowest.z, seen.lowest.w));
+  return keys_of(vec4(bitcast<u32>(select(lowest, lifted - LIFT, lifted >= LIFT)))).x;
+}
+
+// Written out, because a loop over so little costs a CPU as much as the reads.
+fn extremes_of_4(seen: Extremes, first: u32) -> Extremes {
+  var all = extremes_with(seen, unpack(logits[first]));
+  all = extremes_with(all, unpack(logits[first + LANES]));
+  all = extremes_with(all, unpack(logits[first + 2u * LANES]));
+  return extremes_with(all, unpack(logits[first + 3u * LANES]));
+}
+
+fn extremes_of_16(seen: Extremes, first: u32) -> Extremes {
+  var all = extremes_of_4(seen, first);
+  all = extremes_of_4(all, first + 4u * LANES);
+  all = extremes_of_4(all, first + 8u * LANES);
+  return extremes_of_4(all, first + 12u * LANES);
+}
+
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn max_main(@builtin(workgroup_id) workgroup_id: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
   let group = workgroup_id.x * WORKGROUP_SIZE + lid;
   let row = row_of(workgroup_id.y);
+  let none = Extremes(vec4(-0x7fffffff), vec4(0x7fffffff));
   var delegate = 0u;
   if (group < call.groups) {
-    let whole = is_whole(row, group);
     let first = quad_of(group, 0u);
-    var largest = vec4(0u);
-    for (var j = 0u; j < QUADS; j++) {
-      largest = max(largest, raw_keys(load_quad_of(row, first + j * LANES, whole)));
+    if (QUADS >= 16u && is_whole(row, group)) {
+      var seen = extremes_of_16(none, row.first_quad + first);
+      for (var j = 16u; j < QUADS; j += 16u) {
+        seen = extremes_of_16(seen, row.first_quad + first + j * LANES);
+      }
+      delegate = key_of_extremes(seen);
+    } else {
+      var seen = none;
+      for (var j = 0u; j < QUADS; j++) {
+        seen = extremes_with(seen, load_quad(row, first + j * LANES));
+      }
+      delegate = key_of_extremes(seen);
     }
-    let keys = final_keys(largest);
-    delegate = max(max(keys.x, keys.y), max(keys.z, keys.w));
     delegates[workgroup_id.y * call.groups + group] = delegate;
   }
 #if SUBGROUPS

@@ -7,7 +7,6 @@
 @group(0) @binding(1) var<storage, read> logit_words: array<u32>; // the same buffer, for what no whole quad covers
 #endif
 @group(1) @binding(0) var<storage, read> call: Call;
-@group(1) @binding(1) var<storage, read> exp2_table: array<u32, 256>;
-@group(1) @binding(2) var<storage, read_write> delegates: array<u32>; // [rows, groups]
-@group(1) @binding(3) var<storage, read_write> masses: array<vec2<u32>>; // [rows, groups]
-@group(1) @binding(4) var<storage, read_write> records: array<RowRecord>; // [batch]
+@group(1) @binding(1) var<storage, read_write> delegates: array<u32>; // [rows, groups]
+@group(1) @binding(2) var<storage, read_write> masses: array<vec2<u32>>; // [rows, groups]
+@group(1) @binding(3) var<storage, read_write> records: array<RowRecord>; // [batch]

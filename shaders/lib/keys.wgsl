@@ -21,14 +21,14 @@ fn keys_of(bits: vec4<u32>) -> vec4<u32> {
   return final_keys(raw_keys(bits));
 }
 
-// The logits behind keys other than 0.
-fn logits_of_keys(keys: vec4<u32>) -> vec4<f32> {
-  let lifted = keys - vec4(0x7fffffu);
-  return bitcast<vec4<f32>>(select(~lifted, lifted & vec4(0x7fffffffu), lifted >= vec4(0x80000000u)));
+// The bits of the logit behind a key other than 0.
+fn bits_of_key(key: u32) -> u32 {
+  let lifted = key - 0x7fffffu;
+  return select(~lifted, lifted & 0x7fffffffu, lifted >= 0x80000000u);
 }
 
 fn logit_of_key(key: u32) -> f32 {
-  return logits_of_keys(vec4(key)).x;
+  return bitcast<f32>(bits_of_key(key));
 }
 
 // A place in the ordered row: keys descending, then ids ascending.

@@ -27,7 +27,7 @@ struct Call {
   first_row: u32, // of this dispatch in the whole batch
   token_first: u32, // words
   token_stride: u32, // words: 1, or 2 for 64-bit integers
-  reserved: u32,
+  zero: u32, // always 0, which no compiler knows: see `times`
   plans: array<Plan>,
 }
 

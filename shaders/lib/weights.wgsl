@@ -1,20 +1,48 @@
 // Distances and integer weights. Twin: distance and exp2fix in src/reference/numeric.ts.
-// No decision is ever taken on a floating-point sum: the only float steps are the three of distances(), each exact or
-// rounded once, and a fused multiply-subtract gives the same bits because halving is exact.
+// No decision is ever taken on a floating-point sum. Every float step here is one operation, correctly rounded; where a
+// compiler could fuse a product with a sum, and so round once instead of twice, integer operations on the bits between
+// them keep it from doing so.
 
 const WEIGHT_ONE = 0x80000000u;
-const MAX_DISTANCE = 0x4000000u;
-const ZERO_WEIGHT_DISTANCE = 0x2000000u;
+const MAX_DISTANCE = 0x2000000u; // 32 octaves: the weight is 0
+const NEAR = 0x800000u; // 8 octaves: from here on weights are at most 2^23
+// Bits of 2^23 and of 2^25. Added to a float that is no larger, they leave the nearest integer, or multiple of 4.
+const TO_INTEGER = 0x4b000000u;
+const TO_MULTIPLE_OF_4 = 0x4c000000u;
 
-// Distances below the row's largest logit, in 2^-20 octaves. Halving first keeps huge differences finite.
-fn distances(half_max: f32, logits: vec4<f32>, scale: f32) -> vec4<u32> {
-  let d = min(vec4(half_max) - logits * 0.5, vec4(1152921504606846976.0));
-  // By way of i32, which is the conversion that CPUs have; the value is in the range of both.
-  return bitcast<vec4<u32>>(vec4<i32>(min(d * scale, vec4(67108864.0))));
+// Halved differences from the row's largest logit, scaled. Halving first keeps the difference of huge logits finite.
+// Floats that are not negative are ordered like their bits, so they are cut off as integers.
+fn scaled_differences(half_max: f32, finite: vec4<u32>, scale: f32) -> vec4<f32> {
+  let d = min(bitcast<vec4<u32>>(vec4(half_max) - bitcast<vec4<f32>>(finite) * 0.5), vec4(0x5d800000u)); // 2^60
+  return bitcast<vec4<f32>>(min(bitcast<vec4<u32>>(bitcast<vec4<f32>>(d) * scale), vec4(TO_MULTIPLE_OF_4)));
+}
+
+// The nearest multiple of 4: what distances are beyond 8 octaves.
+fn far_distances_of(scaled: vec4<f32>) -> vec4<u32> {
+  return (bitcast<vec4<u32>>(scaled + 33554432.0) - vec4(TO_MULTIPLE_OF_4)) << vec4(2u);
+}
+
+// What can never be sampled, NaN and -inf, is as far as can be.
+fn unless_masked(distance: vec4<u32>, bits: vec4<u32>) -> vec4<u32> {
+  return select(distance, vec4(MAX_DISTANCE), (bits & vec4(0x7fffffffu)) >= vec4(0x7f800000u));
+}
+
+// Distances below the row's largest logit, in 2^-20 octaves, from the bits of logits: the nearest integer within 8
+// octaves, the nearest multiple of 4 beyond.
+fn distances(half_max: f32, bits: vec4<u32>, scale: f32) -> vec4<u32> {
+  let finite = select(bits, vec4(0x7f7fffffu), bits == vec4(0x7f800000u)); // +inf counts as the largest float
+  let scaled = scaled_differences(half_max, finite, scale);
+  let near = bitcast<vec4<u32>>(scaled + 8388608.0) - vec4(TO_INTEGER);
+  return unless_masked(select(far_distances_of(scaled), near, scaled < vec4(8388608.0)), finite);
+}
+
+// The same where no token is NEAR, and so none is +inf.
+fn far_distances(half_max: f32, bits: vec4<u32>, scale: f32) -> vec4<u32> {
+  return unless_masked(far_distances_of(scaled_differences(half_max, bits, scale)), bits);
 }
 
 fn distance_of_key(half_max: f32, key: u32, scale: f32) -> u32 {
-  return distances(half_max, vec4(logit_of_key(key)), scale).x;
+  return distances(half_max, vec4(bits_of_key(key)), scale).x;
 }
 
 // The smallest key whose logit lies no further than `limit` below the largest.
@@ -33,26 +61,35 @@ fn key_of_distance(max_key: u32, limit: u32, scale: f32) -> u32 {
   return high;
 }
 
-// 2^31 · 2^(-distance / 2^20): a table of 256 steps an octave, then a second-order correction inside the step.
-// From 32 octaves on the weight is 0; so it is at the last distance before, where anything further is looked up.
-fn exp2fix(distance: vec4<u32>) -> vec4<u32> {
-  let t = min(distance, vec4(ZERO_WEIGHT_DISTANCE - 1u));
-  let fraction = t & vec4(0xfffffu);
-  let entry = fraction >> vec4(12u);
-  let step = vec4(exp2_table[entry.x], exp2_table[entry.y], exp2_table[entry.z], exp2_table[entry.w]);
-  let a = ((fraction & vec4(0xfffu)) * 45426u) >> vec4(12u);
-  let b = a - ((a * a) >> vec4(25u));
-  return (step - (((step >> vec4(15u)) * b) >> vec4(9u))) >> (t >> vec4(20u));
+// 2^31 · 2^(-distance / 2^20), not yet rounded to an integer.
+fn powers(distance: vec4<u32>) -> vec4<f32> {
+  let line = vec4(0x4f000000u) - (distance << vec4(3u)); // as a float: the octave is exact, inside it a straight line
+  let f = bitcast<vec4<f32>>((line & vec4(0x7fffffu)) | vec4(0x3f800000u)) - 1.0;
+  var y = times(vec4(0.0018671300495043397), f) + 0.009017030708491802;
+  y = times(y, f) + 0.05579991266131401;
+  y = times(y, f) + 0.24016444385051727;
+  y = times(y, f) + 0.6931512951850891;
+  y = times(y, f) + 1.0;
+  return y * bitcast<vec4<f32>>(line & vec4(0x7f800000u));
 }
 
-// Logits as floats that arithmetic is safe on: +inf is the largest finite float, what cannot be sampled is 0.
-fn safe_logits(bits: vec4<u32>, raw: vec4<u32>) -> vec4<f32> {
-  let finite = select(bits, vec4(0x7f7fffffu), bits == vec4(0x7f800000u));
-  return bitcast<vec4<f32>>(select(vec4(0u), finite, raw >= vec4(LOWEST_KEY)));
+// A product that cannot be fused with what is added to it.
+fn times(a: vec4<f32>, b: vec4<f32>) -> vec4<f32> {
+  return bitcast<vec4<f32>>(bitcast<vec4<u32>>(a * b) ^ vec4(call.zero));
+}
+
+fn exp2fix(distance: vec4<u32>) -> vec4<u32> {
+  return vec4<u32>(round(powers(distance)));
+}
+
+// The same for distances that are not NEAR, where rounding can cost a CPU less. (Here fusing does no harm: the product before
+// is exact.)
+fn exp2fix_far(distance: vec4<u32>) -> vec4<u32> {
+  return bitcast<vec4<u32>>(powers(distance) + 8388608.0) - vec4(TO_INTEGER);
 }
 
 fn weight_of_key(half_max: f32, key: u32, scale: f32) -> u32 {
-  return exp2fix(distances(half_max, vec4(logit_of_key(key)), scale)).x;
+  return exp2fix(vec4(distance_of_key(half_max, key, scale))).x;
 }
 
 // ceil(share · mass / 2^32), the mass a nucleus must reach.

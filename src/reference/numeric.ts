@@ -1,11 +1,9 @@
 /**
  * The numbers under every decision: ordered keys, distances and integer weights.
  *
- * Nothing here rounds differently on another machine: the float steps are single IEEE-754 binary32 operations
- * (`Math.fround`), everything after them is integer arithmetic.
+ * Nothing here rounds differently on another machine: every float step is a single IEEE-754 binary32 operation, rounded
+ * to nearest (`Math.fround`), and what is decided on are the integers that come of them.
  */
-import { EXP2_TABLE } from "./exp2-table.ts";
-
 /** Largest vocabulary: 2^22 tokens. */
 export const MAX_VOCAB_SIZE = 0x40_0000;
 /** Largest finite float32: what `+inf` counts as. */
@@ -14,10 +12,8 @@ export const MAX_FLOAT = 3.4028234663852886e38;
 export const FARTHEST: number = 2 ** 60;
 /** Weight of the most probable token: 2^31. */
 export const WEIGHT_ONE = 0x8000_0000;
-/** Distances are cut off here, far beyond the last one that still has a weight. */
-export const MAX_DISTANCE = 0x400_0000;
-/** Distances from here on (32 octaves) have weight 0: the token can be listed, never drawn. */
-export const ZERO_WEIGHT_DISTANCE = 0x200_0000;
+/** Distances are cut off here, 32 octaves below the most probable token: the weight is 0, the token is never drawn. */
+export const MAX_DISTANCE = 0x200_0000;
 /** Returned for a row that has no candidate. */
 export const NO_TOKEN = 0xffff_ffff;
 /** Below this temperature a row is greedy (vLLM's threshold). */
@@ -72,29 +68,53 @@ export function distanceScale(temperature: number): number {
   return Math.fround(((2 * Math.LOG2E) / temperature) * 2 ** 20);
 }
 
+/** Added to a float32 from 0 to 2^23 it leaves the nearest integer, ties to even: there is no room for a fraction. */
+const TO_INTEGER = 2 ** 23;
+/** The same for the nearest multiple of 4, up to 2^25. */
+const TO_MULTIPLE_OF_4 = 2 ** 25;
+
 /**
- * How far a logit lies below the row's largest, in 2^-20 octaves, at most {@link MAX_DISTANCE}.
+ * How far a logit lies below the row's largest, in 2^-20 octaves, at most {@link MAX_DISTANCE}: the nearest integer
+ * within 8 octaves, the nearest multiple of 4 beyond.
  *
  * Halving first keeps the difference of two huge logits finite. Every step is one rounding, and since halving is
  * exact a fused multiply-subtract gives the same bits.
  */
 export function distance(max: number, logit: number, scale: number): number {
   const d = Math.min(Math.fround(Math.fround(max * 0.5) - Math.fround(logit * 0.5)), FARTHEST);
-  return Math.min(Math.fround(d * scale), MAX_DISTANCE) >>> 0;
+  const t = Math.min(Math.fround(d * Math.fround(scale)), MAX_DISTANCE);
+  const unit = t < TO_INTEGER ? TO_INTEGER : TO_MULTIPLE_OF_4;
+  return Math.fround(t + unit) - unit;
 }
 
+/** `2^(n-1)` for the octave `n` of {@link exp2fix}. */
+const OCTAVES: Float64Array = Float64Array.from({ length: 33 }, (_, n) => 2 ** (n - 1));
+
+/** Coefficients of 2^f on [0, 1): minimax for the relative error among polynomials that are 1 at 0, as float32. */
+const C1 = Math.fround(0.6931512951850891);
+const C2 = Math.fround(0.24016444385051727);
+const C3 = Math.fround(0.05579991266131401);
+const C4 = Math.fround(0.009017030708491802);
+const C5 = Math.fround(0.0018671300495043397);
+
 /**
- * `2^31 · 2^(-distance / 2^20)` as an integer: monotone, within 2^-22 of the true value, 0 from 32 octaves on.
+ * `2^31 · 2^(-distance / 2^20)` as an integer: monotone, within 2^-22 of the true value before it is rounded to an
+ * integer, 0 at {@link MAX_DISTANCE}.
  *
- * A table of 256 steps an octave, then a second-order correction inside the step.
+ * The octave is exact; inside it a polynomial of five steps, each of them a product rounded to float32 and a sum
+ * rounded to float32.
  */
 export function exp2fix(distance: number): number {
-  if (distance >= ZERO_WEIGHT_DISTANCE) return 0;
-  const fraction = distance & 0xf_ffff;
-  const step = EXP2_TABLE[fraction >>> 12]!;
-  const a = ((fraction & 0xfff) * 45426) >>> 12;
-  const b = a - ((a * a) >>> 25);
-  return (step - (((step >>> 15) * b) >>> 9)) >>> (distance >>> 20);
+  const up = MAX_DISTANCE - distance;
+  const f = (up & 0xf_ffff) * 2 ** -20;
+  let y = Math.fround(Math.fround(C5 * f) + C4);
+  y = Math.fround(Math.fround(y * f) + C3);
+  y = Math.fround(Math.fround(y * f) + C2);
+  y = Math.fround(Math.fround(y * f) + C1);
+  y = Math.fround(Math.fround(y * f) + 1);
+  const weight = y * OCTAVES[up >> 20]!;
+  // From 2^23 on a float32 has no fraction.
+  return weight < TO_INTEGER ? Math.fround(weight + TO_INTEGER) - TO_INTEGER : weight;
 }
 
 /**
@@ -104,7 +124,7 @@ export function exp2fix(distance: number): number {
 export function distanceOfWeight(threshold: number): number {
   if (threshold <= 0) return MAX_DISTANCE;
   let low = 0; // kept
-  let high = ZERO_WEIGHT_DISTANCE; // not kept
+  let high = MAX_DISTANCE; // not kept
   while (high - low > 1) {
     const middle = (low + high) >>> 1;
     if (exp2fix(middle) >= threshold) low = middle;

@@ -377,7 +377,7 @@ export class WebGpuEngine implements Engine {
         layout: this.#pipelines.layouts[name],
         entries: [
           // Less than a quad cannot be bound as quads, and there is none to read then.
-          { binding: 0, resource: size < 4 * this.#bytes ? { buffer: this.#workspace.table } : resource },
+          { binding: 0, resource: size < 4 * this.#bytes ? { buffer: this.#workspace.nothing } : resource },
           { binding: 1, resource: processed ? { buffer: this.#processing.overlay } : resource },
         ],
       });

@@ -39,7 +39,6 @@ export const BIND_GROUPS: Readonly<Record<BindGroupName, readonly Binding[]>> = 
   /** What the sampler owns. */
   workspace: [
     { name: "call", type: "read-only-storage", dynamic: true },
-    { name: "exp2_table", type: "read-only-storage" },
     { name: "delegates", type: "storage" },
     { name: "masses", type: "storage" },
     { name: "records", type: "storage" },
@@ -76,7 +75,7 @@ export interface Kernel {
 }
 
 /** Storage buffers that one kernel binds at most; WebGPU's default limit is as high. */
-export const STORAGE_BUFFERS = 8;
+export const STORAGE_BUFFERS = 7;
 /** Workgroup memory of `draw` besides `WORKGROUP_SIZE` partial sums, in bytes. */
 export const WORKGROUP_STORAGE = 16_384;
 

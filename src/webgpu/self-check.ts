@@ -18,6 +18,7 @@ const SETS: readonly SamplingParams[] = [
   { temperature: 1.5, topP: 0.9 },
   { temperature: 2, topK: 700 },
   { temperature: 2, minP: 0.1 },
+  { temperature: 1e6, topP: 0.5 },
 ];
 
 /** Everything that processes logits at once. */

@@ -1,7 +1,6 @@
 /**
  * The sampler's GPU memory. Every buffer has one owner, this; `destroy` frees them all.
  */
-import { EXP2_TABLE } from "../reference/exp2-table.ts";
 import { callBytes, RECORD_WORDS } from "./pack.ts";
 import type { Pipelines } from "./pipelines.ts";
 
@@ -28,8 +27,8 @@ export class Workspace {
   readonly #shape: WorkspaceShape;
   readonly #buffers = new Set<GPUBuffer>();
   readonly #idle: GPUBuffer[] = [];
-  /** Weights of an octave's steps; only ever read, so it may also stand where a read-only binding is not used. */
-  readonly table: GPUBuffer;
+  /** Stands where a read-only binding is not used. */
+  readonly nothing: GPUBuffer;
   readonly #delegates: GPUBuffer;
   readonly #noMasses: GPUBuffer;
   #masses: GPUBuffer | undefined;
@@ -44,8 +43,7 @@ export class Workspace {
     this.#pipelines = pipelines;
     this.#shape = shape;
     const { STORAGE, COPY_SRC, COPY_DST } = USAGE;
-    this.table = this.buffer("exp2-table", EXP2_TABLE.byteLength, STORAGE | COPY_DST);
-    device.queue.writeBuffer(this.table, 0, EXP2_TABLE as Uint32Array<ArrayBuffer>);
+    this.nothing = this.buffer("nothing", 16, STORAGE);
     this.#delegates = this.buffer("delegates", 4 * shape.chunkRows * shape.groups, STORAGE);
     this.#noMasses = this.buffer("no-masses", 8, STORAGE);
     this.records = this.buffer("records", 4 * RECORD_WORDS * shape.maxBatch, STORAGE | COPY_SRC);
@@ -96,7 +94,6 @@ export class Workspace {
     }
     const resources: GPUBindingResource[] = [
       { buffer: calls, size: callSize },
-      { buffer: this.table },
       { buffer: this.#delegates },
       { buffer: this.#masses ?? this.#noMasses },
       { buffer: records },

@@ -4,12 +4,11 @@
  */
 import { describe, expect, test } from "vitest";
 import { planRow, type SamplingParams } from "../../src/params.ts";
-import { EXP2_TABLE } from "../../src/reference/exp2-table.ts";
 import { draw } from "../../src/reference/draw.ts";
 import { list } from "../../src/reference/list.ts";
 import { KEEP_ALL, mass } from "../../src/reference/mass.ts";
 import { max } from "../../src/reference/max.ts";
-import { bitsFloat, bitsOfKey, distance, exp2fix, floatBits, keyOfBits } from "../../src/reference/numeric.ts";
+import { bitsFloat, bitsOfKey, distance, exp2fix, floatBits, keyOfBits, MAX_DISTANCE } from "../../src/reference/numeric.ts";
 import type { KernelName } from "../../src/webgpu/kernels.ts";
 import { callBytes, packCall, RECORD_WORDS, unpackRecord } from "../../src/webgpu/pack.ts";
 import { pipelinesFor } from "../../src/webgpu/pipelines.ts";
@@ -75,7 +74,6 @@ class Bench {
     this.#buffers = {
       logits: bufferOf(device, logits),
       call: bufferOf(device, call),
-      table: bufferOf(device, EXP2_TABLE),
       delegates: sentinels(this.#rows * this.groups),
       masses: sentinels(2 * this.#rows * this.groups),
       records: bufferOf(device, records),
@@ -102,7 +100,7 @@ class Bench {
     const encoder = device.createCommandEncoder();
     const pass = encoder.beginComputePass();
     pass.setBindGroup(0, group("inputs", "logits", "logits"));
-    pass.setBindGroup(1, group("workspace", "call", "table", "delegates", "masses", "records"), [0]);
+    pass.setBindGroup(1, group("workspace", "call", "delegates", "masses", "records"), [0]);
     for (const kernel of kernels) {
       pass.setPipeline(this.#pipelines.kernels[kernel]);
       if (kernel === "draw") pass.setBindGroup(2, group("tokens", "tokens"));
@@ -188,7 +186,7 @@ describe.each(tunings)("%j", (tuning) => {
       const bench = await Bench.create(logits, vocab, params, tuning);
       bench.run("max", "mass");
       const expected = new Float64Array(3 * bench.groups);
-      const limited = plan.minPDistance < 0x400_0000 && (plan.minPFirst || params.topP === undefined);
+      const limited = plan.minPDistance < MAX_DISTANCE && (plan.minPFirst || params.topP === undefined);
       const scale = params.topP === undefined ? plan.drawScale : plan.filterScale;
       const totals = [0, 0, 0];
       for (let row = 0; row < 3; row++) {

@@ -1,6 +1,5 @@
 import { describe, expect, test } from "vitest";
 import { bitsOfHalf, widen } from "../../src/reference/convert.ts";
-import { EXP2_TABLE } from "../../src/reference/exp2-table.ts";
 import {
   bitsFloat,
   bitsOfKey,
@@ -57,29 +56,22 @@ describe("philox4x32", () => {
 });
 
 describe("exp2fix", () => {
-  test("the table is correctly rounded", () => {
-    expect([...EXP2_TABLE].map(BigInt)).toEqual(oracle.exp2Table);
-  });
-
   test("is the oracle's, at every octave's ends and at random", () => {
     const random = new Random(1);
     const points = [0, 1, MAX_DISTANCE - 1, MAX_DISTANCE];
-    for (let octave = 1; octave < 64; octave++)
+    for (let octave = 1; octave < 32; octave++)
       points.push(octave * 2 ** 20 - 1, octave * 2 ** 20, octave * 2 ** 20 + 1);
     for (let i = 0; i < 20_000; i++) points.push(random.below(MAX_DISTANCE + 1));
     for (const point of points) expect(BigInt(exp2fix(point))).toBe(oracle.exp2fix(BigInt(point)));
   });
 
-  test("never rises, over every step of three octaves and the ends of the others", () => {
+  test("never rises, over every distance there is", () => {
     let previous = exp2fix(0);
     let rises = 0;
-    for (let t = 1; t < 3 * 2 ** 20; t++) {
+    for (let t = 1; t <= MAX_DISTANCE; t++) {
       const weight = exp2fix(t);
       if (weight > previous) rises++;
       previous = weight;
-    }
-    for (let octave = 3; octave < 40; octave++) {
-      for (let t = octave * 2 ** 20 - 4096; t < octave * 2 ** 20 + 4096; t++) if (exp2fix(t) < exp2fix(t + 1)) rises++;
     }
     expect(rises).toBe(0);
   });

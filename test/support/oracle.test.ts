@@ -3,7 +3,6 @@ import { emptyInputNames, inputNames, inputs, Random } from "./inputs.ts";
 import {
   bfloatToFloat,
   exp2fix,
-  exp2Table,
   firstBeyond,
   floatToBfloat,
   floatToHalf,
@@ -49,48 +48,42 @@ describe("Philox4x32-10", () => {
 });
 
 describe("exp2fix", () => {
-  test("the table is exact where it can be checked without the code that made it", () => {
-    expect(exp2Table).toHaveLength(256);
-    expect(exp2Table[0]).toBe(FULL);
-    expect(exp2Table[128]).toBe(1518500250n); // 2^30.5 = 1518500249.988…
-    expect(exp2Table[64]).toBe(1805811301n); // 2^30.75 = 1805811301.419…
-    for (const [i, entry] of exp2Table.entries()) {
-      expect(Math.abs(Number(entry) - 2 ** (31 - i / 256))).toBeLessThan(0.5 + 1e-5);
-    }
-  });
-
-  test("falls or stays, and is within 2^-22 of the truth, at every step of the first octave", () => {
+  test("falls at every step of the first octave, and is within 2^-22 of the truth", () => {
     let previous = exp2fix(0n);
-    let rises = 0;
+    let others = 0;
     let worst = 0;
     for (let t = 1; t < 2 ** 20; t++) {
       const weight = exp2fix(BigInt(t));
-      if (weight > previous) rises++;
+      if (weight >= previous) others++;
       previous = weight;
       worst = Math.max(worst, Math.abs(Number(weight) / 2 ** (31 - t / 2 ** 20) - 1));
     }
-    expect(rises).toBe(0);
+    expect(others).toBe(0);
     expect(worst).toBeLessThanOrEqual(2 ** -22);
   }, 30_000);
 
   test("gives these very integers", () => {
-    // From a separate program, in Python.
+    // From a separate program, in Python, with rational numbers.
     let sum = 0n;
-    for (let t = 0n; t < 2n ** 20n; t++) sum += exp2fix(t);
-    expect(sum).toBe(1624330781352914n);
-    expect([1n, 4095n, 4096n, 524287n, 1048575n, 3333333n].map(exp2fix)).toEqual([
-      2147482240n,
-      2141678464n,
-      2141676973n,
-      1518501361n,
-      1073742646n,
-      237127208n,
+    for (let t = 0n; t < 2n ** 20n; t += 29n) sum += exp2fix(t);
+    expect(sum).toBe(56012145415040n);
+    const some = [1n, 4095n, 4096n, 524287n, 1048575n, 3333333n, 32505856n, 32505857n, 33554431n];
+    expect(some.map(exp2fix)).toEqual([
+      2147481984n,
+      2141678336n,
+      2141676800n,
+      1518501376n,
+      1073742592n,
+      237127200n,
+      1n,
+      1n,
+      1n,
     ]);
   });
 
   test("falls or stays across the end of every octave", () => {
     let rises = 0;
-    for (let n = 1n; n <= 32n; n++) {
+    for (let n = 1n; n <= 31n; n++) {
       let previous = FULL;
       for (let t = n * 2n ** 20n - 3000n; t < n * 2n ** 20n + 3000n; t++) {
         const weight = exp2fix(t);
@@ -101,41 +94,38 @@ describe("exp2fix", () => {
     expect(rises).toBe(0);
   });
 
-  test("below the first octave loses less than one to the shift, and nothing else", () => {
+  test("below the first octave is off by half a unit at most, besides", () => {
     let worst = 0;
-    for (let t = 2 ** 20; t < 33 * 2 ** 20; t += 997) {
+    for (let t = 2 ** 20; t <= 2 ** 25; t += 997) {
       const truth = 2 ** (31 - t / 2 ** 20);
-      const error = Number(exp2fix(BigInt(t))) - truth;
-      worst = Math.max(worst, error / (truth * 2 ** -22), -error - truth * 2 ** -22);
+      worst = Math.max(worst, Math.abs(Number(exp2fix(BigInt(t))) - truth) - truth * 2 ** -22);
     }
-    expect(worst).toBeLessThan(1);
+    expect(worst).toBeLessThanOrEqual(0.5);
   });
 
   test("halves exactly from octave to octave, down to one and then to nothing", () => {
     for (let n = 0n; n < 32n; n++) expect(exp2fix(n << 20n)).toBe(FULL >> n);
     expect(exp2fix(32n << 20n)).toBe(0n);
-    expect(exp2fix(2n ** 26n)).toBe(0n);
-    expect(exp2fix(2n ** 32n - 1n)).toBe(0n);
   });
 });
 
 describe("weights", () => {
-  test("are full for the largest, near the softmax for the others, and 0 beyond 31 octaves", () => {
+  test("are full for the largest, near the softmax for the others, and 0 from 32 octaves on", () => {
     expect(weightOf(5, 5, 0.8)).toBe(FULL);
     for (const z of [4.9, 3, 0, -5]) {
       const f = Math.fround(z);
       expect(Number(weightOf(f, 5, 0.8)) / 2 ** 31).toBeCloseTo(Math.exp((f - 5) / 0.8), 6);
     }
-    // 31 octaves are 21.488 nats. A weight of one is the least there is, so the octave below rounds down to none.
-    expect(weightOf(-21.48, 0, 1)).toBe(1n);
-    expect(weightOf(-21.49, 0, 1)).toBe(0n);
+    // 32 octaves are 22.1807 nats.
+    expect(weightOf(-22.18, 0, 1)).toBe(1n);
+    expect(weightOf(-22.181, 0, 1)).toBe(0n);
   });
 
   test("are these very integers: every operation is rounded to f32 on its own", () => {
     // From a separate program, in Python.
     let sum = 0n;
     for (let i = 0; i < 4096; i++) sum += weightOf(Math.fround(i / -171 - 1e-3 * (i % 7)), Math.fround(3.3), 0.7);
-    expect(sum).toBe(2304674731n);
+    expect(sum).toBe(2304675568n);
   });
 
   test("survive the whole range of floats and temperatures", () => {

@@ -47,54 +47,46 @@ export const GREEDY_BELOW = 1e-5;
 const UINT32_END = 1n << 32n;
 const FULL_WEIGHT = 1n << 31n;
 
-/** The contract says "all u32": a wrapped intermediate would be a different function on another engine. */
-function u32(value: bigint): bigint {
-  if (value < 0n || value >= UINT32_END) throw new RangeError(`intermediate ${value} does not fit in a u32`);
-  return value;
+/** The nearest integer to `value / 2^bits`, ties to even. */
+function roundShift(value: bigint, bits: bigint): bigint {
+  if (bits <= 0n) return value << -bits;
+  const low = value >> bits;
+  const twice = 2n * (value - (low << bits));
+  const half = 1n << bits;
+  return twice > half || (twice === half && low % 2n === 1n) ? low + 1n : low;
 }
 
-/**
- * round(2^31 · 2^(-i/256)) for i in 0…255, decided by integer powers alone.
- *
- * The rounded value is the largest L with L − 1/2 ≤ x, and raising both sides of 2L − 1 ≤ 2x to the 256th power makes
- * them integers: (2L − 1)^256 ≤ 2^(32·256 − i). No tie can occur, since x is an integer (i = 0) or irrational.
- */
-function buildExp2Table(): readonly bigint[] {
-  const table: bigint[] = [];
-  for (let i = 0n; i < 256n; i++) {
-    const bound = 1n << (32n * 256n - i);
-    let low = 1n;
-    let high = FULL_WEIGHT;
-    while (low < high) {
-      const middle = (low + high + 1n) / 2n;
-      if ((2n * middle - 1n) ** 256n <= bound) low = middle;
-      else high = middle - 1n;
-    }
-    table.push(low);
-  }
-  return table;
+/** Fixed point with so many bits behind the point; more than any float32 here needs. */
+const POINT = 80n;
+
+/** Rounds a positive fixed-point number to the 24 significant bits of a float32. */
+function toFloat(value: bigint): bigint {
+  const excess = BigInt(value.toString(2).length) - 24n;
+  return excess <= 0n ? value : roundShift(value, excess) << excess;
 }
 
-export const exp2Table: readonly bigint[] = buildExp2Table();
+/** A float32 as a fixed-point number, exactly. */
+const fixed = (float: number): bigint => BigInt(float * 2 ** 50) << (POINT - 50n);
 
-/** 2^31 · 2^(-t / 2^20) in integers, for t a u32. */
+const COEFFICIENTS: readonly bigint[] = [
+  0.0018671300495043397, 0.009017030708491802, 0.05579991266131401, 0.24016444385051727, 0.6931512951850891, 1,
+].map(fixed);
+
+/** The weight at a distance of t · 2^-20 octaves, 0 ≤ t ≤ 2^25; float32 arithmetic spelled out in integers. */
 export function exp2fix(t: bigint): bigint {
-  u32(t);
-  const n = t >> 20n;
-  if (n >= 32n) return 0n;
-  const f = t & 0xfffffn;
-  const L = exp2Table[Number(f >> 12n)] as bigint;
-  const g = f & 0xfffn;
-  const a = u32(g * 45426n) >> 12n;
-  const b = u32(a - (u32(a * a) >> 25n));
-  return u32(L - (u32((L >> 15n) * b) >> 9n)) >> n;
+  const up = (1n << 25n) - t;
+  const f = up & 0xfffffn;
+  const [first, ...others] = COEFFICIENTS as [bigint, ...bigint[]];
+  const power = others.reduce((y, c) => toFloat(toFloat((y * f) >> 20n) + c), first);
+  return roundShift(power, POINT + 1n - (up >> 20n));
 }
 
 /** The weight of a logit `z` in a row whose largest is `largest`. Each f32 operation is rounded on its own. */
 export function weightOf(z: number, largest: number, temperature: number): bigint {
   const c = Math.fround(((2 * Math.LOG2E) / temperature) * 2 ** 20);
   const d = Math.min(Math.fround(Math.fround(largest * 0.5) - Math.fround(z * 0.5)), 2 ** 60);
-  return exp2fix(BigInt(Math.trunc(Math.min(Math.fround(d * c), 2 ** 26))));
+  const t = Math.min(Math.fround(d * c), 2 ** 25);
+  return exp2fix(BigInt(t < 2 ** 23 ? roundToEven(t) : 4 * roundToEven(t / 4)));
 }
 
 type Four = readonly [bigint, bigint, bigint, bigint];
