@@ -26,12 +26,19 @@ export type Candidates = { readonly [Field in keyof Tuning]: readonly Tuning[Fie
  * seconds to compile a variant, and wide workgroups are hopeless there, so it tries less.
  */
 export const CANDIDATES: Readonly<Record<AdapterClass, Candidates>> = {
-  software: {
+  swiftshader: {
     streamWorkgroup: [16, 32, 64],
     drawWorkgroup: [4, 16, 64],
     lanes: [1, 4],
     quads: [8, 16, 32],
     subgroups: [false, true],
+  },
+  llvmpipe: {
+    streamWorkgroup: [16, 32, 64],
+    drawWorkgroup: [128, 256],
+    lanes: [1, 4],
+    quads: [8, 16, 32],
+    subgroups: [false],
   },
   gpu: {
     streamWorkgroup: [32, 64, 128, 256],

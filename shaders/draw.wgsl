@@ -512,6 +512,9 @@ fn many(plan: Plan, floor_cut: Cut, top_k_only: bool, max_key: u32) -> Cut {
       cut = cut_where(part, weighted, target_sum, plan.filter_scale, max_key);
     }
   }
+  if (top_k_only) {
+    return cut; // the other filters come later
+  }
   return stricter(cut, floor_cut);
 }
 

@@ -30,7 +30,7 @@ describe("command line of the bench", () => {
 });
 
 describe("sweep of tunings", () => {
-  it.each(["software", "gpu"] as const)(
+  it.each(["swiftshader", "llvmpipe", "gpu"] as const)(
     "moves one field at a time away from the row %s, through all its values",
     (name) => {
       const row = TUNINGS[name];

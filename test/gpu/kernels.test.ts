@@ -8,7 +8,15 @@ import { draw } from "../../src/reference/draw.ts";
 import { list } from "../../src/reference/list.ts";
 import { KEEP_ALL, mass } from "../../src/reference/mass.ts";
 import { max } from "../../src/reference/max.ts";
-import { bitsFloat, bitsOfKey, distance, exp2fix, floatBits, keyOfBits, MAX_DISTANCE } from "../../src/reference/numeric.ts";
+import {
+  bitsFloat,
+  bitsOfKey,
+  distance,
+  exp2fix,
+  floatBits,
+  keyOfBits,
+  MAX_DISTANCE,
+} from "../../src/reference/numeric.ts";
 import type { KernelName } from "../../src/webgpu/kernels.ts";
 import { callBytes, packCall, RECORD_WORDS, unpackRecord } from "../../src/webgpu/pack.ts";
 import { pipelinesFor } from "../../src/webgpu/pipelines.ts";
