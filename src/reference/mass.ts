@@ -1,5 +1,5 @@
 import { GROUP_SIZE, type RowMax } from "./max.ts";
-import { clampLogit, distance, exp2fix, MAX_DISTANCE, MAX_FLOAT } from "./numeric.ts";
+import { clampLogit, distance, exp2fix, MAX_DISTANCE, MAX_FLOAT, tabulatePowers } from "./numeric.ts";
 
 /**
  * A place in the ordered row: everything up to and including token `id` among the logits equal to `logit`.
@@ -14,6 +14,9 @@ export interface Cut {
 
 /** The cut that keeps every candidate. */
 export const KEEP_ALL: Cut = { logit: -MAX_FLOAT, id: 0xffff_ffff };
+
+/** Rows from here on are worth a table of powers. */
+const LARGE_ROW = 2 ** 15;
 
 /** Whether a token lies before or at the cut. Never true for `NaN` and `-inf`. */
 export function isKept(logit: number, id: number, cut: Cut): boolean {
@@ -37,6 +40,7 @@ export function mass(
   cut: Cut,
   masses: Float64Array = new Float64Array(delegates.length),
 ): number {
+  if (logits.length >= LARGE_ROW) tabulatePowers();
   let total = 0;
   for (let group = 0; group < delegates.length; group++) {
     const delegate = delegates[group]!;
