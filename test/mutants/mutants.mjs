@@ -7,7 +7,13 @@
 
 /** @returns {Mutant[]} */
 const of = (file, ...list) =>
-  list.map(([name, search, replace, equivalent]) => ({ name, file, search, replace, equivalent }));
+  list.map(([name, search, replace, equivalent]) => ({
+    name,
+    file,
+    search,
+    replace,
+    equivalent,
+  }));
 
 /** @type {readonly Mutant[]} */
 export const mutants = [
@@ -33,6 +39,8 @@ export const mutants = [
   ...of(
     "shaders/lib/logits.wgsl",
     ["groups do not alternate", "(group / LANES * QUADS + j) * LANES + group % LANES", "group * QUADS + j"],
+    ["what lies behind the row is read", "ids < vec4(call.vocab)", "ids < vec4(call.vocab + 1u)"],
+    ["a row's last token is not read", "ids < vec4(call.vocab)", "ids < vec4(call.vocab - 1u)"],
     ["a quad that ends behind the row counts as whole", "call.vocab - last >= 4u", "call.vocab - last >= 3u"],
     ["float16: halves swapped", "vec4(quad.x & 0xffffu, quad.x >> 16u,", "vec4(quad.x >> 16u, quad.x & 0xffffu,"],
     ["float16: infinities are finite", "magnitude >= vec4(0x7c00u)", "magnitude > vec4(0xffffu)"],
@@ -59,6 +67,9 @@ export const mutants = [
   ),
   ...of(
     "shaders/lib/weights.wgsl",
+    ["huge differences overflow", "vec4(0x5d800000u)); // 2^60", "vec4(0x7f800000u));"],
+    ["a logit is not halved", "bitcast<vec4<f32>>(finite) * 0.5", "bitcast<vec4<f32>>(finite)"],
+    ["the last coefficient is off by one", "0.6931512951850891", "0.6931513547897339"],
     ["mass_needed: rounded down", "select(0u, 1u, low.x > 0u)", "0u"],
     ["draw_point: a carry is left out", "vec2(cross.y, 0u)", "vec2(0u, 0u)"],
     ["draw_point: u's words swapped", "mul32(u.y, mass.y), add64", "mul32(u.x, mass.y), add64"],
@@ -70,6 +81,9 @@ export const mutants = [
   ),
   ...of(
     "shaders/max.wgsl",
+    ["negative rows have no maximum", "min(seen.lowest, integers)", "seen.lowest"],
+    ["one quad of sixteen is not read", "first + 12u * LANES", "first + 8u * LANES"],
+    ["groups longer than sixteen quads: tail not read", "j += 16u", "j += 32u"],
     ["the first invocation's maximum counts for its subgroup", "delegate = subgroupMax(delegate);", ""],
     [
       "delegates of all rows in the first row's place",
@@ -95,9 +109,22 @@ export const mutants = [
       "    masses[at] = vec2(0u);\n    return;\n  }\n  // What",
       "    return;\n  }\n  // What",
     ],
+    ["tokens at min-p's limit are left out", "limit_scale) <= vec4(limit)", "limit_scale) < vec4(limit)"],
+    ["groups at the end of a row are read as whole", "limited || !is_whole(row, group)", "limited"],
+    ["the near groups are added up like the far ones", "nearest < NEAR", "nearest < 0u"],
   ),
   ...of(
     "shaders/draw.wgsl",
+    [
+      "scan: the sums are not shared",
+      "sum = add64(sum, partial[lid - reach]);",
+      "sum = add64(sum, partial[lid - 1u]);",
+    ],
+    [
+      "scan: missing barrier",
+      "    workgroupBarrier();\n    partial[lid] = sum;\n    workgroupBarrier();",
+      "    partial[lid] = sum;",
+    ],
     ["add_to_bin: dropped carry", "amount.y + select(0u, 1u, old + amount.x < old)", "amount.y"],
     ["clear_bins: high words are left", "i < BINS * 2u", "i < BINS"],
     [
@@ -105,10 +132,61 @@ export const mutants = [
       "return less64(before_mine, target_sum) && !less64(add64(before_mine, mine), target_sum);",
       "return !less64(target_sum, before_mine) && less64(target_sum, add64(before_mine, mine));",
     ],
+    ["sort: equal keys in any order", "a.x > b.x || (a.x == b.x && a.y > b.y)", "a.x > b.x"],
+    ["sort: ties by id descending", "(a.x == b.x && a.y > b.y)", "(a.x == b.x && a.y < b.y)"],
+    ["sort: missing barrier", "step >>= 1u) {\n      workgroupBarrier();", "step >>= 1u) {"],
     [
       "stricter: the looser one",
       "a.key > b.key || (a.key == b.key && a.id < b.id)",
       "a.key < b.key || (a.key == b.key && a.id > b.id)",
+    ],
+    [
+      "groups tied at the k-th delegate: one tile too few",
+      "group / LANES < reach.tiles",
+      "group / LANES + 1u < reach.tiles",
+    ],
+    [
+      "groups at the reach are left out",
+      "key > reach.low || (key == reach.low &&",
+      "key > reach.low + 1u || (key == reach.low &&",
+    ],
+    ["part: the highest key is left out", "(keys <= vec4(part.high))", "(keys < vec4(part.high))"],
+    ["part: last id is left out", "(ids <= vec4(part.last_id))", "(ids < vec4(part.last_id))"],
+    ["top-k keeps one more", "end = min(end, plan.top_k);", "end = min(end, plan.top_k + 1u);"],
+    ["top-k keeps one less in wide rows", "rest.x > count", "rest.x >= count"],
+    ["top-p: the token that reaches p is left out", "end = last.index + 1u; // 0", "end = last.index; // 0"],
+    ["top-p measures what is kept, not the whole row", "select(mass, total, by_count)", "total"],
+    [
+      "min-p comes last whatever the order",
+      "if ((plan.flags & FLAG_MIN_P_FIRST) != 0u) {\n    end =",
+      "if (false) {\n    end =",
+    ],
+    ["min-p is forgotten after top-p", "  if (end != 0u) {\n    end = entries_reaching(floor_key, end);\n  }", ""],
+    ["cut_where: what lies before the bin is forgotten", "rest = sub64(rest, at.before);\n    if", "if"],
+    [
+      "cut_where: ids of a finished key go on counting",
+      "      part.low = lowest;\n      part.last_id = NO_TOKEN;",
+      "      part.low = lowest;",
+    ],
+    [
+      "cut_where: the range of ids is one too short",
+      "((1u << binning.shift) - 1u));\n    } else",
+      "((1u << binning.shift) - 2u));\n    } else",
+    ],
+    [
+      "draw: the point itself counts (entries)",
+      "add64(draw_point(u, total), vec2(1u, 0u)));\n  if",
+      "draw_point(u, total));\n  if",
+    ],
+    [
+      "draw: the point itself counts (groups)",
+      "var rest = add64(draw_point(u, total), vec2(1u, 0u));",
+      "var rest = draw_point(u, total);",
+    ],
+    [
+      "draw at the filters' temperature",
+      "draw_entry(count, plan.draw_scale, u)",
+      "draw_entry(count, plan.filter_scale, u)",
     ],
     ["draw_group: runs of groups are not whole tiles", "+ LANES - 1u) / LANES * LANES;", ");"],
     [
@@ -116,6 +194,12 @@ export const mutants = [
       "select(select(select(3u, 2u, hits.z), 1u, hits.y), 0u, hits.x)",
       "select(select(select(0u, 1u, hits.y), 2u, hits.z), 3u, hits.w)",
     ],
+    [
+      "greedy: the last group that has the maximum",
+      "      first = group / LANES;\n      break;",
+      "      first = group / LANES;",
+    ],
+    ["NaN is reported as masked", "status = STATUS_NAN;", "status = STATUS_MASKED;"],
     ["the position is never the caller's", "(plan.flags & FLAG_POSITION) != 0u", "false"],
     ["the counter stands still", "let next = add64(position, vec2(1u, 0u));", "let next = position;"],
     ["the maximum is not put back", "    atomicStore(&records[record].rising_key, 0u);\n", ""],
