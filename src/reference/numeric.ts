@@ -9,7 +9,7 @@ export const MAX_VOCAB_SIZE = 0x40_0000;
 /** Largest finite float32: what `+inf` counts as. */
 export const MAX_FLOAT = 3.4028234663852886e38;
 /** Halved differences of logits are cut off here, so that no product with a scale overflows. */
-export const FARTHEST: number = 2 ** 60;
+const FARTHEST: number = 2 ** 60;
 /** Weight of the most probable token: 2^31. */
 export const WEIGHT_ONE = 0x8000_0000;
 /** Distances are cut off here, 32 octaves below the most probable token: the weight is 0, the token is never drawn. */
