@@ -1,8 +1,10 @@
 import { playwright } from "@vitest/browser-playwright";
 import { defineConfig } from "vitest/config";
 import { chromiumFlags } from "./scripts/browser.mjs";
+import { compactShaders } from "./scripts/compact-shaders.mjs";
 
 export default defineConfig({
+  plugins: [compactShaders()],
   build: {
     lib: {
       entry: {

@@ -7,9 +7,10 @@
 import { resolve } from "node:path";
 import { gzipSync } from "node:zlib";
 import { build } from "vite";
+import { compactShaders } from "./compact-shaders.mjs";
 
 /** Gzipped bytes that the whole package may have, and what it is meant to come down to; lower the first as it shrinks. */
-const LIMIT = 40_000;
+const LIMIT = 36_000;
 const GOAL = 20_000;
 /** What only a shader has. */
 const SHADER = /@compute|@workgroup_size/u;
@@ -41,6 +42,7 @@ process.exitCode = failed === 0 ? 0 : 1;
 async function bundle(file) {
   const { output } = await build({
     configFile: false,
+    plugins: [compactShaders()],
     logLevel: "error",
     build: {
       write: false,

@@ -521,7 +521,7 @@ fn many(plan: Plan, floor_cut: Cut, top_k_only: bool, max_key: u32) -> Cut {
 // Adds a part's tokens, or their weights, to the bins: by distance, by key, or by id.
 struct Binning {
   by: u32,
-  start: u32, // distance 0, the largest key, or the first id
+  start: u32, // the least distance, the largest key, or the first id
   shift: u32,
 }
 const BY_DISTANCE = 0u;
@@ -559,7 +559,8 @@ fn add_keys(these: Tokens, binning: Binning, weighted: bool, scale: f32) {
     amounts = exp2fix(away);
   }
   amounts = select(vec4(0u), amounts, these.keys != vec4(0u));
-  var at = select(vec4(binning.start) - these.keys, away, vec4(binning.by == BY_DISTANCE)) >> vec4(binning.shift);
+  let start = vec4(binning.start);
+  var at = select(start - these.keys, away - start, vec4(binning.by == BY_DISTANCE)) >> vec4(binning.shift);
   for (var lane = 0u; lane < 4u; lane++) {
     if (amounts.x != 0u) {
       add_to_bin(min(at.x, BINS - 1u), vec2(amounts.x, 0u));
@@ -590,7 +591,6 @@ fn cut_where(whole: Part, weighted: bool, target_sum: vec2<u32>, scale: f32, max
   var part = whole;
   var rest = target_sum;
   var count = measure(part);
-  var linear = weighted; // distances spread better than keys, where there are any
   while (count > ROOM) {
     let lowest = uniform_word(atomicLoad(&smallest));
     part.high = uniform_word(atomicLoad(&largest));
@@ -601,10 +601,14 @@ fn cut_where(whole: Part, weighted: bool, target_sum: vec2<u32>, scale: f32, max
     var binning = Binning(BY_KEY, part.high, shift_of(part.high - part.low));
     if (part.low == part.high) {
       binning = Binning(BY_ID, part.first_id, shift_of(min(part.last_id, call.vocab - 1u) - part.first_id));
-    } else if (linear) {
-      binning = Binning(BY_DISTANCE, 0u, shift_of(distance_of_key(half_max, part.low, scale)));
+    } else {
+      // Distances spread better than keys, of which most lie around zero; in the end many keys can have one distance.
+      let nearest = distance_of_key(half_max, part.high, scale);
+      let farthest = distance_of_key(half_max, part.low, scale);
+      if (nearest != farthest) {
+        binning = Binning(BY_DISTANCE, nearest, shift_of(farthest - nearest));
+      }
     }
-    linear = false;
     fill_bins(part, binning, weighted, scale);
     scan_bins();
     let at = claim_bin(rest);
@@ -619,11 +623,11 @@ fn cut_where(whole: Part, weighted: bool, target_sum: vec2<u32>, scale: f32, max
       var high = part.high - (at.index << binning.shift);
       var low = high - min(high, (1u << binning.shift) - 1u);
       if (binning.by == BY_DISTANCE) {
-        high = max_key;
+        high = part.high;
         if (at.index > 0u) {
-          high = key_of_distance(max_key, (at.index << binning.shift) - 1u, scale) - 1u;
+          high = key_of_distance(max_key, binning.start + (at.index << binning.shift) - 1u, scale) - 1u;
         }
-        low = key_of_distance(max_key, ((at.index + 1u) << binning.shift) - 1u, scale);
+        low = key_of_distance(max_key, binning.start + ((at.index + 1u) << binning.shift) - 1u, scale);
       }
       part.high = min(part.high, high);
       if (low > part.low) {

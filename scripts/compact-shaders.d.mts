@@ -1,0 +1,1 @@
+export function compactShaders(): import("vite").Plugin;
