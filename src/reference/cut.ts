@@ -72,7 +72,7 @@ function filterFew(
 ): Filtered | undefined {
   const reach = plan.topK === TOP_K_OFF ? NUCLEUS_REACH : plan.topK;
   if (reach > TOP_K_REACH) return undefined;
-  const ids = gather(logits, row, nthLargest(row.delegates, reach));
+  const ids = gather(logits, row, nthLargest(row.delegates, reach), plan.topK);
   if (ids === undefined) return undefined;
 
   const passes = (id: number): boolean => isKept(logits[id]!, id, minP);
@@ -141,14 +141,19 @@ function cutWhere(
 
 const candidates = new Uint32Array(MOST_CANDIDATES);
 
-/** Every token at or above `threshold`, in order; undefined if there are too many. */
-function gather(logits: Float32Array, { delegates }: RowMax, threshold: number): Uint32Array | undefined {
+/**
+ * Every token at or above `threshold`, in order; undefined if there are too many. Of those just at it, the first `most`
+ * are enough.
+ */
+function gather(logits: Float32Array, { delegates }: RowMax, threshold: number, most: number): Uint32Array | undefined {
   let count = 0;
+  let tied = 0;
   for (let group = 0; group < delegates.length; group++) {
     if (!(delegates[group]! >= threshold)) continue;
     const end = Math.min((group + 1) * GROUP_SIZE, logits.length);
     for (let id = group * GROUP_SIZE; id < end; id++) {
       if (!(logits[id]! >= threshold)) continue;
+      if (logits[id] === threshold && tied++ >= most) continue;
       if (count === MOST_CANDIDATES) return undefined;
       candidates[count++] = id;
     }
@@ -169,6 +174,7 @@ const MOST_JOINED = 2 ** 21;
  */
 export function inOrder(logits: Float32Array, ids: Uint32Array): Uint32Array {
   const count = ids.length;
+  if (ids.every((id) => logits[id] === logits[ids[0]!])) return ids; // ties, as in equal rows
   if (count > MOST_JOINED) return ids.sort((a, b) => clampLogit(logits[b]!) - clampLogit(logits[a]!) || a - b);
   const joined = new Float64Array(count);
   for (let i = 0; i < count; i++) joined[i] = (0xffff_ffff - keyOfBits(floatBits(logits[ids[i]!]!))) * count + i;

@@ -9,7 +9,7 @@ export const MAX_VOCAB_SIZE = 0x40_0000;
 /** Largest finite float32: what `+inf` counts as. */
 export const MAX_FLOAT = 3.4028234663852886e38;
 /** Halved differences of logits are cut off here, so that no product with a scale overflows. */
-const FARTHEST: number = 2 ** 60;
+export const FARTHEST: number = 2 ** 60;
 /** Weight of the most probable token: 2^31. */
 export const WEIGHT_ONE = 0x8000_0000;
 /** Distances are cut off here, 32 octaves below the most probable token: the weight is 0, the token is never drawn. */
@@ -68,10 +68,12 @@ export function distanceScale(temperature: number): number {
   return Math.fround(((2 * Math.LOG2E) / temperature) * 2 ** 20);
 }
 
-/** Added to a float32 from 0 to 2^23 it leaves the nearest integer, ties to even: there is no room for a fraction. */
-const TO_INTEGER = 2 ** 23;
-/** The same for the nearest multiple of 4, up to 2^25. */
-const TO_MULTIPLE_OF_4 = 2 ** 25;
+/** Distances from here on, 8 octaves, are multiples of 4. */
+export const FAR = 0x80_0000;
+/** Added to a number from 0 to 2^51 and taken off again, it leaves the nearest integer, ties to even. */
+export const TO_INTEGER: number = 1.5 * 2 ** 52;
+/** The same for the nearest multiple of 4. */
+export const TO_MULTIPLE_OF_4: number = 4 * TO_INTEGER;
 
 /**
  * How far a logit lies below the row's largest, in 2^-20 octaves, at most {@link MAX_DISTANCE}: the nearest integer
@@ -83,12 +85,12 @@ const TO_MULTIPLE_OF_4 = 2 ** 25;
 export function distance(max: number, logit: number, scale: number): number {
   const d = Math.min(Math.fround(Math.fround(max * 0.5) - Math.fround(logit * 0.5)), FARTHEST);
   const t = Math.min(Math.fround(d * Math.fround(scale)), MAX_DISTANCE);
-  const unit = t < TO_INTEGER ? TO_INTEGER : TO_MULTIPLE_OF_4;
-  return Math.fround(t + unit) - unit;
+  const unit = t < FAR ? TO_INTEGER : TO_MULTIPLE_OF_4;
+  return t + unit - unit;
 }
 
 /** `2^(n-1)` for the octave `n` of {@link exp2fix}. */
-const OCTAVES: Float64Array = Float64Array.from({ length: 33 }, (_, n) => 2 ** (n - 1));
+export const OCTAVES: Float64Array = Float64Array.from({ length: 33 }, (_, n) => 2 ** (n - 1));
 
 /** Coefficients of 2^f on [0, 1): minimax for the relative error among polynomials that are 1 at 0, as float32. */
 const C1 = Math.fround(0.6931512951850891);
@@ -110,13 +112,11 @@ function power(f: number): number {
 let powers: Float32Array | undefined;
 
 /**
- * Writes down all values of the polynomial (4 MB, some 40 ms, once): looking one up takes a fraction of the time that
+ * All values of the polynomial, written down once (4 MB, some 40 ms): looking one up takes a fraction of the time that
  * rounding ten times does. For rows so large that it pays.
  */
-export function tabulatePowers(): void {
-  if (powers !== undefined) return;
-  powers = new Float32Array(2 ** 20);
-  for (let f = 0; f < powers.length; f++) powers[f] = power(f);
+export function powerTable(): Float32Array {
+  return (powers ??= Float32Array.from({ length: 2 ** 20 }, (_, f) => power(f)));
 }
 
 /**
@@ -127,8 +127,7 @@ export function exp2fix(distance: number): number {
   const up = MAX_DISTANCE - distance;
   const f = up & 0xf_ffff;
   const weight = (powers === undefined ? power(f) : powers[f]!) * OCTAVES[up >> 20]!;
-  // From 2^23 on a float32 has no fraction.
-  return weight < TO_INTEGER ? Math.fround(weight + TO_INTEGER) - TO_INTEGER : weight;
+  return weight + TO_INTEGER - TO_INTEGER;
 }
 
 /**
