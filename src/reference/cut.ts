@@ -174,7 +174,7 @@ const MOST_JOINED = 2 ** 21;
  */
 export function inOrder(logits: Float32Array, ids: Uint32Array): Uint32Array {
   const count = ids.length;
-  if (ids.every((id) => logits[id] === logits[ids[0]!])) return ids; // ties, as in equal rows
+  if (ids.every((id) => logits[id] === logits[ids[0]!])) return ids.slice(); // ties, as in equal rows
   if (count > MOST_JOINED) return ids.sort((a, b) => clampLogit(logits[b]!) - clampLogit(logits[a]!) || a - b);
   const joined = new Float64Array(count);
   for (let i = 0; i < count; i++) joined[i] = (0xffff_ffff - keyOfBits(floatBits(logits[ids[i]!]!))) * count + i;

@@ -47,3 +47,14 @@ test.each(["peaked", "flat", "tiesAtCut", "equal", "rawBits", "clustered"] as co
     expect(differences.filter((difference) => difference !== undefined)).toEqual([]);
   },
 );
+
+test("a list stays as it is when another row is listed", () => {
+  for (const params of [{ topK: 20 }, { topP: 0.5 }]) {
+    const plan = planRow(params, 200);
+    const first = list(inputs.equal(200, 1), plan);
+    const before = first.tokens.slice();
+    list(inputs.descending(200, 2), plan);
+    list(inputs.equal(200, 3), planRow({ topK: 5 }, 200));
+    expect(first.tokens).toEqual(before);
+  }
+});
