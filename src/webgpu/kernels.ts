@@ -74,9 +74,9 @@ export interface Kernel {
   readonly library?: LibraryName;
 }
 
-/** Storage buffers that one kernel binds at most; WebGPU's default limit is as high. */
+/** Storage buffers that one kernel binds at most; WebGPU's default limit is 8. */
 export const STORAGE_BUFFERS = 7;
-/** Workgroup memory of `draw` besides `WORKGROUP_SIZE` partial sums, in bytes. */
+/** Workgroup memory of `draw` at most, in bytes. */
 export const WORKGROUP_STORAGE = 16_384;
 
 export const KERNELS: Readonly<Record<KernelName, Kernel>> = {
