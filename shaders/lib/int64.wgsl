@@ -23,13 +23,6 @@ fn mul32(a: u32, b: u32) -> vec2<u32> {
   return vec2(a * b, a1 * b1 + (cross >> 16u) + (carry >> 16u));
 }
 
-// Sums of weights are kept in two halves, low and high 16 bits, so that no carry is needed until the end.
-fn join_halves(low: vec4<u32>, high: vec4<u32>) -> vec2<u32> {
-  let l = low.x + low.y + low.z + low.w;
-  let h = high.x + high.y + high.z + high.w;
-  return add64(vec2(h << 16u, h >> 16u), vec2(l, 0u));
-}
-
 // The sum of weights from two running sums: of the weights, low 32 bits only, and of their high 16 bits. What the low
 // halves come to follows from the two, as long as it fits 32 bits.
 fn join_sums(low: vec4<u32>, high: vec4<u32>) -> vec2<u32> {
