@@ -11,7 +11,7 @@ fn list_main(@builtin(workgroup_id) workgroup_id: vec3<u32>, @builtin(local_invo
   let group = workgroup_id.x * WORKGROUP_SIZE + lid;
   let record = call.first_row + workgroup_id.y;
   let max_key = records[record].max_key;
-  let cut = Cut(records[record].cut_key, records[record].cut_id);
+  let kept = kept_part(record);
   if (group >= call.groups || max_key == 0u) {
     return;
   }
@@ -23,13 +23,14 @@ fn list_main(@builtin(workgroup_id) workgroup_id: vec3<u32>, @builtin(local_invo
   for (var j = 0u; j < QUADS; j++) {
     let quad = quad_of(group, j);
     let keys = keys_of(load_quad(row, quad));
+    let are_kept = in_part(keys, ids_from(id_of(row, quad)), kept);
     for (var lane = 0u; lane < 4u; lane++) {
       let id = id_of(row, quad) + lane;
       let key = keys[lane];
-      if (is_kept(key, id, cut)) {
+      if (are_kept[lane]) {
         let slot = atomicAdd(&listing[header], 1u);
         if (slot < room) {
-          let weight = weight_of_key(half_max, key, call.plans[workgroup_id.y].draw_scale);
+          let weight = weight_of_key(half_max, key, records[record].draw_scale);
           let entry = (first + slot) * 3u;
           atomicStore(&listing[entry], id);
           atomicStore(&listing[entry + 1u], key);

@@ -10,3 +10,9 @@
 @group(1) @binding(1) var<storage, read_write> delegates: array<u32>; // [rows, groups]
 @group(1) @binding(2) var<storage, read_write> masses: array<vec2<u32>>; // [rows, groups]
 @group(1) @binding(3) var<storage, read_write> records: array<RowRecord>; // [batch]
+
+// What the last draw kept of a row.
+fn kept_part(record: u32) -> Part {
+  let after = Cut(records[record].after_key, records[record].after_id);
+  return Part(after, Cut(records[record].cut_key, records[record].cut_id));
+}

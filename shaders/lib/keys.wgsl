@@ -37,11 +37,24 @@ struct Cut {
   id: u32,
 }
 
-fn is_kept(key: u32, id: u32, cut: Cut) -> bool {
-  return key > cut.key || (key == cut.key && id <= cut.id);
+// Tokens that follow each other in the ordered row: those after one place, up to and including another.
+struct Part {
+  after: Cut,
+  upto: Cut,
 }
 
-fn are_kept(keys: vec4<u32>, id: u32, cut: Cut) -> vec4<bool> {
-  let ids = vec4(id) + vec4(0u, 1u, 2u, 3u);
+const IN_FRONT = Cut(0xffffffffu, 0xffffffffu); // of every token
+const LAST = Cut(1u, NO_TOKEN); // every candidate lies before it
+
+fn up_to(keys: vec4<u32>, ids: vec4<u32>, cut: Cut) -> vec4<bool> {
   return (keys > vec4(cut.key)) | ((keys == vec4(cut.key)) & (ids <= vec4(cut.id)));
+}
+
+// Which of four tokens a part has.
+fn in_part(keys: vec4<u32>, ids: vec4<u32>, part: Part) -> vec4<bool> {
+  return up_to(keys, ids, part.upto) & !up_to(keys, ids, part.after);
+}
+
+fn ids_from(id: u32) -> vec4<u32> {
+  return vec4(id) + vec4(0u, 1u, 2u, 3u);
 }

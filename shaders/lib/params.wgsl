@@ -49,4 +49,7 @@ struct RowRecord {
   cut_key: u32, // the last kept token of the ordered row
   cut_id: u32,
   max_key: u32, // 0 in a row without a candidate
+  after_key: u32, // the last token in front of the kept ones
+  after_id: u32,
+  draw_scale: f32, // the scale of the weights
 }

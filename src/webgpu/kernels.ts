@@ -88,6 +88,7 @@ export const KERNELS: Readonly<Record<KernelName, Kernel>> = {
     groups: ["inputs", "workspace", "tokens"],
     per: "row",
     subgroups: false,
+    library: "draw",
   },
   list: {
     source: list,

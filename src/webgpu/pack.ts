@@ -10,7 +10,7 @@ import { words } from "../reference/philox.ts";
 const CALL_WORDS = 8;
 const PLAN_WORDS = 10;
 /** Words of one `RowRecord`. */
-export const RECORD_WORDS = 11;
+export const RECORD_WORDS = 14;
 /** Word of the token in it. */
 export const RECORD_TOKEN = 3;
 

@@ -11,6 +11,8 @@ import logits from "../../shaders/lib/logits.wgsl?raw";
 import overlay from "../../shaders/lib/overlay.wgsl?raw";
 import params from "../../shaders/lib/params.wgsl?raw";
 import philox from "../../shaders/lib/philox.wgsl?raw";
+import row from "../../shaders/lib/row.wgsl?raw";
+import token from "../../shaders/lib/token.wgsl?raw";
 import processing from "../../shaders/lib/processing.wgsl?raw";
 import weights from "../../shaders/lib/weights.wgsl?raw";
 
@@ -27,10 +29,12 @@ export interface ShaderFlags {
 }
 
 /** What a kernel does, which tells what has to stand in front of it. */
-export type LibraryName = "sampling" | "processing" | "history";
+export type LibraryName = "sampling" | "draw" | "processing" | "history";
 
+const SAMPLING = [params, int64, keys, weights, philox, logits, overlay, bindings];
 const LIBRARIES: Readonly<Record<LibraryName, readonly string[]>> = {
-  sampling: [params, int64, keys, weights, philox, logits, overlay, bindings],
+  sampling: SAMPLING,
+  draw: [...SAMPLING, row, token],
   processing: [params, int64, float32, logits, overlay, processing, history],
   history: [history],
 };

@@ -1,3 +1,5 @@
+import { readFileSync } from "node:fs";
+
 /**
  * The faults that `npm run mutants` plants, one at a time. Each is the replacement of a text that occurs exactly once in
  * its file. `equivalent` says why nothing can tell the mutant from the original.
@@ -5,15 +7,12 @@
  * @typedef {{ name: string, file: string, search: string, replace: string, equivalent?: string }} Mutant
  */
 
-/** @returns {Mutant[]} */
-const of = (file, ...list) =>
-  list.map(([name, search, replace, equivalent]) => ({
-    name,
-    file,
-    search,
-    replace,
-    equivalent,
-  }));
+/** Mutants of one file, or of the one of several that has the text. */
+const of = (files, ...list) =>
+  list.map(([name, search, replace, equivalent]) => {
+    const file = [files].flat().find((each) => readFileSync(each, "utf8").includes(search)) ?? [files].flat()[0];
+    return { name, file, search, replace, equivalent };
+  });
 
 /** @type {readonly Mutant[]} */
 export const mutants = [
@@ -31,10 +30,14 @@ export const mutants = [
     ["+inf is above the largest float", "min(raw, vec4(0xfffffffeu))", "raw"],
     ["-0 is below +0", "select(keys, vec4(0x807fffffu), keys == vec4(0x807ffffeu))", "keys"],
     ["the lowest float cannot be sampled", "keys >= vec4(LOWEST_KEY)", "keys > vec4(LOWEST_KEY)"],
-    ["is_kept: the cut itself is left out", "(key == cut.key && id <= cut.id)", "(key == cut.key && id < cut.id)"],
-    ["are_kept: the cut itself is left out", "(ids <= vec4(cut.id))", "(ids < vec4(cut.id))"],
-    ["are_kept: ties in the wrong order", "(ids <= vec4(cut.id))", "(ids >= vec4(cut.id))"],
-    ["are_kept: all lanes have the first id", "vec4(id) + vec4(0u, 1u, 2u, 3u)", "vec4(id)"],
+    ["up_to: the cut itself is left out", "(ids <= vec4(cut.id))", "(ids < vec4(cut.id))"],
+    ["up_to: ties in the wrong order", "(ids <= vec4(cut.id))", "(ids >= vec4(cut.id))"],
+    ["all lanes have the first id", "vec4(id) + vec4(0u, 1u, 2u, 3u)", "vec4(id)"],
+    [
+      "part: what lies before it counts",
+      "up_to(keys, ids, part.upto) & !up_to(keys, ids, part.after)",
+      "up_to(keys, ids, part.upto)",
+    ],
   ),
   ...of(
     "shaders/lib/logits.wgsl",
@@ -114,7 +117,7 @@ export const mutants = [
     ["the near groups are added up like the far ones", "nearest < NEAR", "nearest < 0u"],
   ),
   ...of(
-    "shaders/draw.wgsl",
+    ["shaders/draw.wgsl", "shaders/lib/row.wgsl", "shaders/lib/token.wgsl"],
     [
       "scan: the sums are not shared",
       "sum = add64(sum, partial[lid - reach]);",
@@ -150,8 +153,6 @@ export const mutants = [
       "key > reach.low || (key == reach.low &&",
       "key > reach.low + 1u || (key == reach.low &&",
     ],
-    ["part: the highest key is left out", "(keys <= vec4(part.high))", "(keys < vec4(part.high))"],
-    ["part: last id is left out", "(ids <= vec4(part.last_id))", "(ids < vec4(part.last_id))"],
     ["top-k keeps one more", "end = min(end, plan.top_k);", "end = min(end, plan.top_k + 1u);"],
     ["top-k keeps one less in wide rows", "rest.x > count", "rest.x >= count"],
     ["top-p: the token that reaches p is left out", "end = last.index + 1u; // 0", "end = last.index; // 0"],
@@ -165,8 +166,8 @@ export const mutants = [
     ["cut_where: what lies before the bin is forgotten", "rest = sub64(rest, at.before);\n    if", "if"],
     [
       "cut_where: ids of a finished key go on counting",
-      "      part.low = lowest;\n      part.last_id = NO_TOKEN;",
-      "      part.low = lowest;",
+      "      part.upto = Cut(lowest, NO_TOKEN);\n    }\n    if (highest",
+      "      part.upto.key = lowest;\n    }\n    if (highest",
     ],
     [
       "cut_where: the range of ids is one too short",

@@ -1,0 +1,736 @@
+// What the kernels that work on a row with one workgroup have in common: sums over the workgroup, the groups worth
+// looking at, reading tokens again, finding a cut, and the draw. Twins: src/reference/cut.ts and draw.ts.
+
+override WORKGROUP_SIZE: u32; // a power of two up to 256
+
+const ROOM = 1024u; // tokens, or groups, that can be written down
+const BINS = 128u;
+const BIN_BITS = 7u;
+const NOWHERE = 0xffffffffu;
+
+struct Found {
+  index: u32, // NOWHERE if the running sum does not reach the target
+  before: vec2<u32>, // the running sum in front of it
+}
+
+// Written-down tokens as (~key, id), so that ascending order is the order of the row; in the end as (id, weight).
+var<workgroup> entries: array<vec2<u32>, ROOM>;
+// First the groups that are looked at, later the weights of the entries.
+var<workgroup> words: array<u32, ROOM>;
+var<workgroup> bins: array<atomic<u32>, 2u * BINS>; // 64-bit amounts as (low, high)
+var<workgroup> partial: array<vec2<u32>, WORKGROUP_SIZE>;
+var<workgroup> counter: atomic<u32>;
+var<workgroup> smallest: atomic<u32>;
+var<workgroup> largest: atomic<u32>;
+var<workgroup> found: Found;
+var<workgroup> shared_word: u32;
+
+// Set once at the start, the same in every invocation but for `lid`.
+var<private> lid: u32;
+var<private> row: Row;
+var<private> first_group: u32; // of this row in `delegates` and `masses`
+var<private> half_max: f32;
+// The groups that are looked at: those in `words`, or all.
+var<private> listed: bool;
+var<private> group_count: u32;
+var<private> span: u32; // quads of a group that an invocation reads in one go: all, unless there are few groups
+// Of scan(): the amounts in front of this invocation's own, and its own.
+var<private> before_mine: vec2<u32>;
+var<private> mine: vec2<u32>;
+
+// ---- small tools --------------------------------------------------------------------------------------------------
+
+// A value that invocation 0 knows, handed to all as a uniform one.
+fn uniform_word(value: u32) -> u32 {
+  if (lid == 0u) {
+    shared_word = value;
+  }
+  return workgroupUniformLoad(&shared_word);
+}
+
+// Running sums over the invocations. Returns the total.
+fn scan(amount: vec2<u32>) -> vec2<u32> {
+  workgroupBarrier();
+  partial[lid] = amount;
+  if (lid == 0u) {
+    found = Found(NOWHERE, vec2(0u));
+  }
+  workgroupBarrier();
+  var sum = amount;
+  for (var reach = 1u; reach < WORKGROUP_SIZE; reach <<= 1u) {
+    if (lid >= reach) {
+      sum = add64(sum, partial[lid - reach]);
+    }
+    workgroupBarrier();
+    partial[lid] = sum;
+    workgroupBarrier();
+  }
+  mine = amount;
+  before_mine = sub64(sum, amount);
+  return partial[WORKGROUP_SIZE - 1u];
+}
+
+// After scan(): whether the running sum reaches the target (1 or more) inside this invocation's own amount.
+fn is_mine(target_sum: vec2<u32>) -> bool {
+  return less64(before_mine, target_sum) && !less64(add64(before_mine, mine), target_sum);
+}
+
+fn clear_bins() {
+  workgroupBarrier();
+  for (var i = lid; i < BINS * 2u; i += WORKGROUP_SIZE) {
+    atomicStore(&bins[i], 0u);
+  }
+  workgroupBarrier();
+}
+
+fn add_to_bin(bin: u32, amount: vec2<u32>) {
+  let old = atomicAdd(&bins[bin * 2u], amount.x);
+  let high = amount.y + select(0u, 1u, old + amount.x < old);
+  if (high != 0u) {
+    atomicAdd(&bins[bin * 2u + 1u], high);
+  }
+}
+
+fn bin_amount(bin: u32) -> vec2<u32> {
+  return vec2(atomicLoad(&bins[bin * 2u]), atomicLoad(&bins[bin * 2u + 1u]));
+}
+
+// Running sums over the bins, of which every invocation has a run. Returns the total.
+fn scan_bins() -> vec2<u32> {
+  workgroupBarrier();
+  let run = (BINS + WORKGROUP_SIZE - 1u) / WORKGROUP_SIZE;
+  var amount = vec2(0u);
+  for (var i = lid * run; i < min((lid + 1u) * run, BINS); i++) {
+    amount = add64(amount, bin_amount(i));
+  }
+  return scan(amount);
+}
+
+// After scan_bins(): the first bin where the running sum reaches the target (1 or more).
+fn claim_bin(target_sum: vec2<u32>) -> Found {
+  if (is_mine(target_sum)) {
+    var before = before_mine;
+    var bin = lid * ((BINS + WORKGROUP_SIZE - 1u) / WORKGROUP_SIZE);
+    loop {
+      let after = add64(before, bin_amount(bin));
+      if (!less64(after, target_sum)) {
+        break;
+      }
+      before = after;
+      bin++;
+    }
+    found = Found(bin, before);
+  }
+  return workgroupUniformLoad(&found);
+}
+
+// Running sums over the first `count` weights, of which every invocation has a run. Returns the total.
+fn scan_weights(count: u32) -> vec2<u32> {
+  workgroupBarrier();
+  let run = (count + WORKGROUP_SIZE - 1u) / WORKGROUP_SIZE;
+  var amount = vec2(0u);
+  for (var i = lid * run; i < min((lid + 1u) * run, count); i++) {
+    amount = add64(amount, vec2(words[i], 0u));
+  }
+  return scan(amount);
+}
+
+// After scan_weights(): the first place where the running sum reaches the target (1 or more).
+fn claim_weight(count: u32, target_sum: vec2<u32>) -> Found {
+  if (is_mine(target_sum)) {
+    var before = before_mine;
+    var i = lid * ((count + WORKGROUP_SIZE - 1u) / WORKGROUP_SIZE);
+    loop {
+      let after = add64(before, vec2(words[i], 0u));
+      if (!less64(after, target_sum)) {
+        break;
+      }
+      before = after;
+      i++;
+    }
+    found = Found(i, before);
+  }
+  return workgroupUniformLoad(&found);
+}
+
+fn comes_after(a: vec2<u32>, b: vec2<u32>) -> bool {
+  return a.x > b.x || (a.x == b.x && a.y > b.y);
+}
+
+// Sorts the first `count` entries, ascending (Batcher's bitonic network).
+fn sort_entries(count: u32) {
+  var length = 2u;
+  while (length < count) {
+    length <<= 1u;
+  }
+  for (var i = count + lid; i < length; i += WORKGROUP_SIZE) {
+    entries[i] = vec2(0xffffffffu);
+  }
+  for (var size = 2u; size <= length; size <<= 1u) {
+    for (var step = size >> 1u; step > 0u; step >>= 1u) {
+      workgroupBarrier();
+      for (var i = lid; i < length / 2u; i += WORKGROUP_SIZE) {
+        let a = 2u * i - (i & (step - 1u));
+        let b = a + step;
+        let left = entries[a];
+        let right = entries[b];
+        if (comes_after(left, right) == ((a & size) == 0u)) {
+          entries[a] = right;
+          entries[b] = left;
+        }
+      }
+    }
+  }
+  workgroupBarrier();
+}
+
+fn key_of_entry(index: u32) -> u32 {
+  return ~entries[index].x;
+}
+
+fn stricter(a: Cut, b: Cut) -> Cut {
+  if (a.key > b.key || (a.key == b.key && a.id < b.id)) {
+    return a;
+  }
+  return b;
+}
+
+// How far to shift a range of `span` + 1 values so that it fits the bins.
+fn shift_of(span: u32) -> u32 {
+  let bits = 32u - countLeadingZeros(span);
+  return max(bits, BIN_BITS) - BIN_BITS;
+}
+
+// ---- which groups -------------------------------------------------------------------------------------------------
+
+fn look_at_all_groups() {
+  listed = false;
+  group_count = call.groups;
+  span = QUADS;
+}
+
+// A run of `span` quads of a group that is looked at.
+struct Run {
+  delegate: u32,
+  whole: bool,
+  first: u32, // quad
+  end: u32,
+}
+
+fn run_count() -> u32 {
+  return group_count * (QUADS / span);
+}
+
+fn run_at(index: u32) -> Run {
+  var group = index * span / QUADS;
+  let first = index * span % QUADS;
+  if (listed) {
+    group = words[group];
+  }
+  let quad = quad_of(group, first);
+  return Run(delegates[first_group + group], is_whole(row, group), quad, quad + span * LANES);
+}
+
+// Sets smallest and largest to the extremes over all invocations.
+fn share_extremes(low: u32, high: u32) {
+  workgroupBarrier();
+  if (lid == 0u) {
+    atomicStore(&smallest, 0xffffffffu);
+    atomicStore(&largest, 0u);
+  }
+  workgroupBarrier();
+  atomicMin(&smallest, low);
+  atomicMax(&largest, high);
+  workgroupBarrier();
+}
+
+struct Reach {
+  low: u32, // a key that at least n tokens reach
+  tiles: u32, // of the groups whose delegate is just `low`, those in tiles before this one are enough
+}
+
+// A lower bound of the n-th largest token: the n-th largest delegate, or a little less where that saves time. If many
+// delegates are tied there and `first_n` tokens are all that matters, not all of their groups are needed.
+fn reach_of_delegates(n: u32, first_n: bool, max_key: u32) -> Reach {
+  var lowest = NOWHERE;
+  for (var group = lid; group < call.groups; group += WORKGROUP_SIZE) {
+    let key = delegates[first_group + group];
+    lowest = min(lowest, select(key, NOWHERE, key == 0u));
+  }
+  share_extremes(lowest, 0u);
+  var low = uniform_word(atomicLoad(&smallest));
+  var high = max_key;
+  var missing = n;
+  loop {
+    let shift = shift_of(high - low);
+    clear_bins();
+    for (var group = lid; group < call.groups; group += WORKGROUP_SIZE) {
+      let key = delegates[first_group + group];
+      if (key >= low && key <= high) {
+        atomicAdd(&bins[((high - key) >> shift) * 2u], 1u);
+      }
+    }
+    scan_bins();
+    let at = claim_bin(vec2(missing, 0u));
+    if (at.index == NOWHERE) {
+      return Reach(1u, NOWHERE); // fewer groups than that: every token
+    }
+    let inside = uniform_word(bin_amount(at.index).x);
+    high -= at.index << shift;
+    low = max(low, high - min(high, (1u << shift) - 1u));
+    missing -= at.before.x;
+    if (inside <= missing + n / 4u + 16u || (low == high && !first_n)) {
+      return Reach(low, NOWHERE);
+    }
+    if (low == high) {
+      break;
+    }
+  }
+  // Ids rise from tile to tile, so the first ties are enough.
+  var low_tile = 0u;
+  var high_tile = call.groups / LANES;
+  while (high_tile - low_tile > 1u) {
+    let middle = (low_tile + high_tile) / 2u;
+    var count = 0u;
+    for (var group = lid; group < middle * LANES; group += WORKGROUP_SIZE) {
+      count += select(0u, 1u, delegates[first_group + group] == low);
+    }
+    if (uniform_word(scan(vec2(count, 0u)).x) >= missing) {
+      high_tile = middle;
+    } else {
+      low_tile = middle;
+    }
+  }
+  return Reach(low, high_tile);
+}
+
+// Writes down the groups that have such tokens. Returns how many there are; those beyond ROOM are left out.
+fn list_groups(reach: Reach) -> u32 {
+  workgroupBarrier();
+  if (lid == 0u) {
+    atomicStore(&counter, 0u);
+  }
+  workgroupBarrier();
+  for (var group = lid; group < call.groups; group += WORKGROUP_SIZE) {
+    let key = delegates[first_group + group];
+    if (key > reach.low || (key == reach.low && group / LANES < reach.tiles)) {
+      let slot = atomicAdd(&counter, 1u);
+      if (slot < ROOM) {
+        words[slot] = group;
+      }
+    }
+  }
+  workgroupBarrier();
+  let count = uniform_word(atomicLoad(&counter));
+  listed = true;
+  span = select(1u, QUADS, count >= WORKGROUP_SIZE);
+  group_count = count;
+  return count;
+}
+
+// ---- reading tokens again -----------------------------------------------------------------------------------------
+
+// Whether a run may have tokens of a part.
+fn run_has(run: Run, part: Part) -> bool {
+  let first = id_of(row, run.first);
+  let last = id_of(row, run.end - LANES) + 3u; // first > last where the row begins inside the first quad
+  let ties = part.after.key == part.upto.key;
+  let ids_have = first > last || (first <= part.upto.id && (!ties || last > part.after.id));
+  return run.delegate > part.upto.key || (run.delegate == part.upto.key && ids_have);
+}
+
+// A quad with its ids; keys are 0 where the token is not of the part.
+struct Tokens {
+  bits: vec4<u32>,
+  keys: vec4<u32>,
+  ids: vec4<u32>,
+}
+
+fn tokens_at(quad: u32, whole: bool, part: Part) -> Tokens {
+  let ids = ids_from(id_of(row, quad));
+  let bits = load_quad_of(row, quad, whole);
+  let keys = keys_of(bits);
+  return Tokens(bits, select(vec4(0u), keys, in_part(keys, ids, part)), ids);
+}
+
+// Counts the tokens of a part, and leaves the extremes of their keys.
+fn measure(part: Part) -> u32 {
+  var count = vec4(0u);
+  var low = vec4(NOWHERE);
+  var high = vec4(0u);
+  for (var i = lid; i < run_count(); i += WORKGROUP_SIZE) {
+    let run = run_at(i);
+    if (run_has(run, part)) {
+      for (var quad = run.first; quad < run.end; quad += LANES) {
+        let keys = tokens_at(quad, run.whole, part).keys;
+        count += min(keys, vec4(1u));
+        low = min(low, keys - vec4(1u)); // 0 wraps to the largest
+        high = max(high, keys);
+      }
+    }
+  }
+  let below = min(min(low.x, low.y), min(low.z, low.w));
+  share_extremes(select(below + 1u, NOWHERE, below == NOWHERE), max(max(high.x, high.y), max(high.z, high.w)));
+  return uniform_word(scan(vec2(count.x + count.y + count.z + count.w, 0u)).x);
+}
+
+fn write_down(these: Tokens) {
+  var keys = these.keys;
+  var ids = these.ids;
+  for (var lane = 0u; lane < 4u; lane++) {
+    if (keys.x != 0u) {
+      let slot = atomicAdd(&counter, 1u);
+      if (slot < ROOM) {
+        entries[slot] = vec2(~keys.x, ids.x);
+      }
+    }
+    keys = keys.yzwx;
+    ids = ids.yzwx;
+  }
+}
+
+// Writes down the tokens of a part, in no order. Returns how many there are; those beyond ROOM are left out.
+fn gather(part: Part) -> u32 {
+  workgroupBarrier();
+  if (lid == 0u) {
+    atomicStore(&counter, 0u);
+  }
+  workgroupBarrier();
+  for (var i = lid; i < run_count(); i += WORKGROUP_SIZE) {
+    let run = run_at(i);
+    if (run_has(run, part)) {
+      for (var quad = run.first; quad < run.end; quad += LANES) {
+        let here = tokens_at(quad, run.whole, part);
+        if (any(here.keys != vec4(0u))) {
+          write_down(here);
+        }
+      }
+    }
+  }
+  workgroupBarrier();
+  return uniform_word(atomicLoad(&counter));
+}
+
+// The weights of the first `count` entries.
+fn weigh_entries(count: u32, scale: f32) {
+  workgroupBarrier();
+  for (var i = lid; i < count; i += WORKGROUP_SIZE) {
+    words[i] = weight_of_key(half_max, key_of_entry(i), scale);
+  }
+  workgroupBarrier();
+}
+
+// Sum of what the mass kernel found.
+fn row_mass() -> vec2<u32> {
+  var amount = vec2(0u);
+  for (var group = lid; group < call.groups; group += WORKGROUP_SIZE) {
+    amount = add64(amount, masses[first_group + group]);
+  }
+  return scan(amount);
+}
+
+// ---- the cut ------------------------------------------------------------------------------------------------------
+
+// How many of the first `count` sorted entries reach a key: at least one.
+fn entries_reaching(key: u32, count: u32) -> u32 {
+  var kept = 1u;
+  var not_kept = count + 1u;
+  while (not_kept - kept > 1u) {
+    let middle = (kept + not_kept) / 2u;
+    if (key_of_entry(middle - 1u) >= key) {
+      kept = middle;
+    } else {
+      not_kept = middle;
+    }
+  }
+  return uniform_word(kept);
+}
+
+// Adds a part's tokens, or their weights, to the bins: by distance, by key, or by id.
+struct Binning {
+  by: u32,
+  start: u32, // the least distance, the largest key, or the first id
+  shift: u32,
+}
+const BY_DISTANCE = 0u;
+const BY_KEY = 1u;
+const BY_ID = 2u;
+
+fn fill_bins(part: Part, binning: Binning, weighted: bool, scale: f32) {
+  clear_bins();
+  for (var i = lid; i < run_count(); i += WORKGROUP_SIZE) {
+    let run = run_at(i);
+    if (!run_has(run, part)) {
+      continue;
+    }
+    for (var quad = run.first; quad < run.end; quad += LANES) {
+      let here = tokens_at(quad, run.whole, part);
+      if (all(here.keys == vec4(0u))) {
+        continue;
+      }
+      if (binning.by == BY_ID) {
+        add_ids(here, part, binning, weighted, scale);
+      } else {
+        add_keys(here, binning, weighted, scale);
+      }
+    }
+  }
+}
+
+fn add_keys(these: Tokens, binning: Binning, weighted: bool, scale: f32) {
+  var away = vec4(0u);
+  if (weighted || binning.by == BY_DISTANCE) {
+    away = distances(half_max, these.bits, scale);
+  }
+  var amounts = vec4(1u);
+  if (weighted) {
+    amounts = exp2fix(away);
+  }
+  amounts = select(vec4(0u), amounts, these.keys != vec4(0u));
+  let start = vec4(binning.start);
+  var at = select(start - these.keys, away - start, vec4(binning.by == BY_DISTANCE)) >> vec4(binning.shift);
+  for (var lane = 0u; lane < 4u; lane++) {
+    if (amounts.x != 0u) {
+      add_to_bin(min(at.x, BINS - 1u), vec2(amounts.x, 0u));
+    }
+    amounts = amounts.yzwx;
+    at = at.yzwx;
+  }
+}
+
+// Tokens of one key have one weight, and four neighbours lie in two bins at most.
+fn add_ids(these: Tokens, part: Part, binning: Binning, weighted: bool, scale: f32) {
+  let weight = select(1u, weight_of_key(half_max, part.upto.key, scale), weighted);
+  let at = (these.ids - vec4(binning.start)) >> vec4(binning.shift);
+  let counted = min(these.keys, vec4(1u));
+  let last_bin = at.w;
+  let first_bin = select(select(select(at.w, at.z, counted.z != 0u), at.y, counted.y != 0u), at.x, counted.x != 0u);
+  let in_first = dot(counted, select(vec4(0u), vec4(1u), at == vec4(first_bin)));
+  let in_last = dot(counted, vec4(1u)) - in_first;
+  add_to_bin(first_bin, mul32(in_first, weight));
+  if (in_last != 0u) {
+    add_to_bin(last_bin, mul32(in_last, weight));
+  }
+}
+
+// The first place in a part of the ordered row where the running sum reaches its target: a number of tokens, or, if
+// weighted, a mass. The part's end if it is not reached.
+fn cut_where(whole: Part, weighted: bool, target_sum: vec2<u32>, scale: f32, max_key: u32) -> Cut {
+  var part = whole;
+  var rest = target_sum;
+  var count = measure(part);
+  while (count > ROOM) {
+    // The part may end between keys that do not occur.
+    let lowest = uniform_word(atomicLoad(&smallest));
+    let highest = uniform_word(atomicLoad(&largest));
+    if (lowest != part.upto.key) {
+      part.upto = Cut(lowest, NO_TOKEN);
+    }
+    if (highest < part.after.key) {
+      part.after = Cut(highest + 1u, NO_TOKEN);
+    }
+    let first_id = select(0u, part.after.id + 1u, part.after.key == highest);
+    var binning = Binning(BY_KEY, highest, shift_of(highest - lowest));
+    if (lowest == highest) {
+      binning = Binning(BY_ID, first_id, shift_of(min(part.upto.id, call.vocab - 1u) - first_id));
+    } else {
+      // Distances spread better than keys, of which most lie around zero; in the end many keys can have one distance.
+      let nearest = distance_of_key(half_max, highest, scale);
+      let farthest = distance_of_key(half_max, lowest, scale);
+      if (nearest != farthest) {
+        binning = Binning(BY_DISTANCE, nearest, shift_of(farthest - nearest));
+      }
+    }
+    fill_bins(part, binning, weighted, scale);
+    scan_bins();
+    let at = claim_bin(rest);
+    if (at.index == NOWHERE) {
+      return whole.upto;
+    }
+    rest = sub64(rest, at.before);
+    if (binning.by == BY_ID) {
+      let first = first_id + (at.index << binning.shift);
+      if (first != 0u) {
+        part.after = Cut(lowest, first - 1u);
+      }
+      part.upto.id = min(part.upto.id, first + ((1u << binning.shift) - 1u));
+    } else {
+      var high = highest - (at.index << binning.shift);
+      var low = high - min(high, (1u << binning.shift) - 1u);
+      if (binning.by == BY_DISTANCE) {
+        high = highest;
+        if (at.index > 0u) {
+          high = key_of_distance(max_key, binning.start + (at.index << binning.shift) - 1u, scale) - 1u;
+        }
+        low = key_of_distance(max_key, binning.start + ((at.index + 1u) << binning.shift) - 1u, scale);
+      }
+      if (high < highest) {
+        part.after = Cut(high + 1u, NO_TOKEN);
+      }
+      if (low > lowest) {
+        part.upto = Cut(low, NO_TOKEN);
+      }
+    }
+    count = measure(part);
+  }
+  count = gather(part);
+  sort_entries(count);
+  if (weighted) {
+    weigh_entries(count, scale);
+    scan_weights(count);
+    let last = claim_weight(count, rest);
+    rest.x = last.index + 1u;
+  }
+  if (rest.x == 0u || rest.x > count) {
+    return whole.upto;
+  }
+  let last = entries[rest.x - 1u];
+  return Cut(~last.x, last.y);
+}
+
+// ---- the draw -----------------------------------------------------------------------------------------------------
+
+struct Drawn {
+  token: u32,
+  weight: u32,
+  mass: vec2<u32>,
+}
+
+var<workgroup> drawn: Drawn;
+
+// Draws among the first `count` entries, in token-id order: the one whose running sum first exceeds the point.
+fn draw_entry(count: u32, scale: f32, u: vec2<u32>) {
+  workgroupBarrier();
+  for (var i = lid; i < count; i += WORKGROUP_SIZE) {
+    entries[i] = vec2(entries[i].y, weight_of_key(half_max, key_of_entry(i), scale));
+  }
+  workgroupBarrier();
+  sort_entries(count);
+  for (var i = lid; i < count; i += WORKGROUP_SIZE) {
+    words[i] = entries[i].y;
+  }
+  let total = scan_weights(count);
+  let at = claim_weight(count, add64(draw_point(u, total), vec2(1u, 0u)));
+  if (lid == 0u) {
+    drawn = Drawn(entries[at.index].x, words[at.index], total);
+  }
+}
+
+fn kept_weights(quad: u32, whole: bool, kept: Part, scale: f32) -> vec4<u32> {
+  let bits = load_quad_of(row, quad, whole);
+  let are_kept = in_part(keys_of(bits), ids_from(id_of(row, quad)), kept);
+  return select(vec4(0u), exp2fix(distances(half_max, bits, scale)), are_kept);
+}
+
+// Adds up the weights of the tokens of a part, group by group.
+fn weigh_groups(kept: Part, scale: f32) {
+  let cut_weight = weight_of_key(half_max, kept.upto.key, scale);
+  for (var group = lid; group < call.groups; group += WORKGROUP_SIZE) {
+    let delegate = delegates[first_group + group];
+    let whole = is_whole(row, group);
+    var mass = vec2(0u);
+    if (delegate == kept.upto.key) {
+      // Ties only.
+      var count = 0u;
+      for (var j = 0u; j < QUADS; j++) {
+        let quad = quad_of(group, j);
+        let ties = in_part(keys_of(load_quad_of(row, quad, whole)), ids_from(id_of(row, quad)), kept);
+        count += dot(select(vec4(0u), vec4(1u), ties), vec4(1u));
+      }
+      mass = mul32(count, cut_weight);
+    } else if (delegate > kept.upto.key && distance_of_key(half_max, delegate, scale) < MAX_DISTANCE) {
+      var low = vec4(0u);
+      var high = vec4(0u);
+      for (var j = 0u; j < QUADS; j++) {
+        let weights = kept_weights(quad_of(group, j), whole, kept, scale);
+        low += weights;
+        high += weights >> vec4(16u);
+      }
+      mass = join_sums(low, high);
+    }
+    masses[first_group + group] = mass;
+  }
+  storageBarrier();
+}
+
+// Draws from the masses of the groups: first a run of groups, then a run of quads in it, then a token.
+fn draw_group(kept: Part, scale: f32, u: vec2<u32>) {
+  clear_bins();
+  // Whole tiles of LANES groups, since only those are consecutive tokens.
+  let groups = ((call.groups + BINS - 1u) / BINS + LANES - 1u) / LANES * LANES;
+  for (var bin = lid; bin < BINS; bin += WORKGROUP_SIZE) {
+    var amount = vec2(0u);
+    for (var group = bin * groups; group < min((bin + 1u) * groups, call.groups); group++) {
+      amount = add64(amount, masses[first_group + group]);
+    }
+    atomicStore(&bins[bin * 2u], amount.x);
+    atomicStore(&bins[bin * 2u + 1u], amount.y);
+  }
+  let total = scan_bins();
+  var rest = add64(draw_point(u, total), vec2(1u, 0u)); // the running sum has to reach this
+  let run = claim_bin(rest);
+  rest = sub64(rest, run.before);
+
+  let quads = groups * QUADS;
+  let first = run.index * quads;
+  let stride = (quads + BINS - 1u) / BINS;
+  clear_bins();
+  for (var i = lid; i < quads; i += WORKGROUP_SIZE) {
+    let weights = kept_weights(first + i, false, kept, scale);
+    add_to_bin(i / stride, join_sums(weights, weights >> vec4(16u)));
+  }
+  scan_bins();
+  let part = claim_bin(rest);
+  rest = sub64(rest, part.before);
+  if (lid == 0u) {
+    var i = part.index * stride * 4u;
+    loop {
+      let quad = first + (i >> 2u);
+      let weight = kept_weights(quad, false, kept, scale)[i & 3u];
+      if (!less64(vec2(weight, 0u), rest)) {
+        drawn = Drawn(id_of(row, quad) + (i & 3u), weight, total);
+        break;
+      }
+      rest = sub64(rest, vec2(weight, 0u));
+      i++;
+    }
+  }
+}
+
+// The first token of the ordered row: the lowest id among the largest keys.
+fn best(max_key: u32) {
+  var first = NOWHERE;
+  for (var group = lid; group < call.groups; group += WORKGROUP_SIZE) {
+    if (delegates[first_group + group] == max_key) {
+      first = group / LANES;
+      break;
+    }
+  }
+  share_extremes(first, 0u);
+  let tile = uniform_word(atomicLoad(&smallest));
+  var id = NO_TOKEN;
+  for (var i = lid; i < LANES * QUADS; i += WORKGROUP_SIZE) {
+    let quad = tile * LANES * QUADS + i;
+    let hits = keys_of(load_quad(row, quad)) == vec4(max_key);
+    if (any(hits)) {
+      let lane = select(select(select(3u, 2u, hits.z), 1u, hits.y), 0u, hits.x);
+      id = min(id, id_of(row, quad) + lane);
+    }
+  }
+  share_extremes(id, 0u);
+  if (lid == 0u) {
+    drawn = Drawn(atomicLoad(&smallest), WEIGHT_ONE, vec2(WEIGHT_ONE, 0u));
+  }
+}
+
+// Why a row has no candidate.
+fn status_of_empty_row() -> u32 {
+  var status = STATUS_MASKED;
+  for (var i = lid; i < call.groups * QUADS; i += WORKGROUP_SIZE) {
+    if (any((load_quad(row, i) & vec4(0x7fffffffu)) > vec4(0x7f800000u))) {
+      status = STATUS_NAN;
+    }
+  }
+  share_extremes(0u, status);
+  return uniform_word(atomicLoad(&largest));
+}

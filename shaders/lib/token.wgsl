@@ -1,0 +1,41 @@
+// Where a draw begins and ends: the row's counter, its record, its token.
+
+@group(2) @binding(0) var<storage, read_write> tokens: array<u32>;
+
+// The number of the row's random stream.
+fn position_of(record: u32, plan: Plan) -> vec2<u32> {
+  var position = vec2(records[record].position_low, records[record].position_high);
+  if ((plan.flags & FLAG_POSITION) != 0u) {
+    position = plan.position;
+  }
+  storageBarrier(); // all have read it before it moves on
+  return position;
+}
+
+// Writes down what was drawn, and moves the row's counter on, whatever came of the row.
+fn finish(row_index: u32, status: u32, kept: Part, draw_scale: f32, max_key: u32, position: vec2<u32>) {
+  workgroupBarrier();
+  if (lid == 0u) {
+    let record = call.first_row + row_index;
+    records[record].token = drawn.token;
+    records[record].status = status;
+    records[record].weight = drawn.weight;
+    records[record].mass_low = drawn.mass.x;
+    records[record].mass_high = drawn.mass.y;
+    records[record].cut_key = kept.upto.key;
+    records[record].cut_id = kept.upto.id;
+    records[record].max_key = max_key;
+    records[record].after_key = kept.after.key;
+    records[record].after_id = kept.after.id;
+    records[record].draw_scale = draw_scale;
+    let word = call.token_first + row_index * call.token_stride;
+    tokens[word] = drawn.token;
+    if (call.token_stride == 2u) {
+      tokens[word + 1u] = 0u;
+    }
+    let next = add64(position, vec2(1u, 0u));
+    records[record].position_low = next.x;
+    records[record].position_high = next.y;
+    atomicStore(&records[record].rising_key, 0u);
+  }
+}
