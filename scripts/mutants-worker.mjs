@@ -12,28 +12,60 @@ Object.assign(globalThis, globals);
 globalThis.dawn = create([]);
 
 process.on("message", (mutant) => {
-  run(mutant).then(
-    (killedBy) => process.send({ killedBy }),
-    (error) => process.send({ killedBy: `error: ${String(error.message ?? error).slice(0, 300)}` }),
-  );
+  void run(mutant).then((outcome) => process.send(outcome));
 });
 process.send({ ready: true });
 
 async function run(mutant) {
-  const { module } = await runnerImport("./test/mutants/kill.ts", {
-    configFile: false,
-    logLevel: "silent",
-    plugins: mutant === null ? [] : [plant(mutant)],
-  });
+  let suite;
+  try {
+    const options = { configFile: false, logLevel: "silent", plugins: mutant === null ? [] : [plant(mutant)] };
+    suite = (await runnerImport("./test/mutants/kill.ts", options)).module;
+  } catch (error) {
+    return { verdict: "invalid", by: `does not load: ${text(error)}` };
+  }
   const adapter = await globalThis.dawn.requestAdapter();
   const device = await adapter.requestDevice({
     requiredFeatures: adapter.features.has("subgroups") ? ["subgroups"] : [],
   });
   const uncaught = [];
   device.addEventListener("uncapturederror", ({ error }) => uncaught.push(error.message));
-  const killedBy = await module.kill(device, mutant?.file.endsWith(".wgsl") === true);
+  const modules = watchModules(device);
+  let outcome;
+  try {
+    const found = await suite.kill(device, mutant?.file.endsWith(".wgsl") === true, () => process.send({ step: true }));
+    if (found !== undefined) outcome = { verdict: "found", by: found };
+    else if (uncaught.length > 0) outcome = { verdict: "throws", by: uncaught[0] };
+    else outcome = { verdict: "survives" };
+  } catch (error) {
+    outcome = { verdict: "throws", by: text(error) };
+  }
+  const broken = await firstError(modules);
   device.destroy();
-  return killedBy ?? uncaught[0] ?? null;
+  return broken === undefined ? outcome : { verdict: "invalid", by: `does not compile: ${broken}` };
+}
+
+const text = (error) => String(error?.message ?? error).slice(0, 300);
+
+/** The shader modules that a device will make. */
+function watchModules(device) {
+  const modules = [];
+  const create = device.createShaderModule.bind(device);
+  device.createShaderModule = (descriptor) => {
+    const module = create(descriptor);
+    modules.push(module);
+    return module;
+  };
+  return modules;
+}
+
+async function firstError(modules) {
+  for (const module of modules) {
+    const { messages } = await module.getCompilationInfo();
+    const error = messages.find(({ type }) => type === "error");
+    if (error !== undefined) return text(error);
+  }
+  return undefined;
 }
 
 /** Hands out the mutated text of one file. */
@@ -45,8 +77,8 @@ function plant({ file, search, replace }) {
     load(id) {
       const [name, query] = id.split("?");
       if (name !== path) return undefined;
-      const text = readFileSync(path, "utf8").replace(search, () => replace);
-      return query === "raw" ? `export default ${JSON.stringify(text)};` : text;
+      const mutated = readFileSync(path, "utf8").replace(search, () => replace);
+      return query === "raw" ? `export default ${JSON.stringify(mutated)};` : mutated;
     },
   };
 }

@@ -33,6 +33,10 @@ export interface FuzzOptions {
   readonly runs?: number | undefined;
   /** Whether a failing case is made small. Default true. */
   readonly shrink?: boolean | undefined;
+  /** Changes every case before it is run. */
+  readonly narrow?: ((value: FuzzCase) => FuzzCase) | undefined;
+  /** Called after every case. */
+  readonly onCase?: (() => void) | undefined;
   /** Called now and then with what has run so far. */
   readonly log?: ((cases: number, rows: number) => void) | undefined;
 }
@@ -47,16 +51,18 @@ export interface FuzzOutcome {
 /** Draws cases until the budget is spent or one fails; that one is then made as small as possible. */
 export async function fuzz(
   device: GPUDevice,
-  { seed, milliseconds, runs, shrink = true, log }: FuzzOptions,
+  { seed, milliseconds, runs, shrink = true, narrow, onCase, log }: FuzzOptions,
 ): Promise<FuzzOutcome> {
   let [cases, rows] = [0, 0];
   let last: { readonly value: FuzzCase; readonly difference: Promise<string | undefined> } | undefined;
-  const property = fc.asyncProperty(anyCase, async (value) => {
+  const arbitrary = narrow === undefined ? anyCase : anyCase.map(narrow);
+  const property = fc.asyncProperty(arbitrary, async (value) => {
     cases++;
     rows += value.rows.length;
     if (log !== undefined && cases % 500 === 0) log(cases, rows);
     last = { value, difference: runCase(device, value).catch(String) };
     const difference = await last.difference;
+    onCase?.();
     if (difference !== undefined) throw new Error(difference);
   });
   const details = await fc.check(property, {

@@ -273,8 +273,19 @@ export const mutants = [
     ["reference: ties at the cut in the wrong order", "id <= cut.id", "id < cut.id"],
     [
       "reference: the last group's tail",
-      "Math.min(start + GROUP_SIZE, logits.length)",
-      "Math.min(start + GROUP_SIZE, logits.length - 1)",
+      "logits.length);\n      for (let id = group * GROUP_SIZE; id < end; id++) {\n        if",
+      "logits.length - 1);\n      for (let id = group * GROUP_SIZE; id < end; id++) {\n        if",
+    ],
+    [
+      "reference: the tail of a large row's last group",
+      "logits.length);\n      for (let id = group * GROUP_SIZE; id < end; id++) {\n        let",
+      "logits.length - 1);\n      for (let id = group * GROUP_SIZE; id < end; id++) {\n        let",
+    ],
+    ["reference: ties at a large row's cut in the wrong order", "id > last", "id >= last"],
+    [
+      "reference: a large row's far distances are not rounded to four",
+      "t < FAR ? TO_INTEGER : TO_MULTIPLE_OF_4",
+      "TO_INTEGER",
     ],
   ),
   ...of(
