@@ -6,8 +6,9 @@
 import type { LogitsType } from "../../src/reference/convert.ts";
 import type { SamplingParams } from "../../src/params.ts";
 import { paramSets, show } from "../support/cases.ts";
-import { batch, type InputName, inputNames } from "../support/inputs.ts";
+import { batch, type InputName, inputNames, Random } from "../support/inputs.ts";
 import { floatToBfloat, floatToHalf } from "../support/oracle.ts";
+import { randomProcessing, randomTokens, type Said } from "../support/processing.ts";
 
 /** Parameters of one row, with nothing left to chance. */
 export type RowParams = SamplingParams & { readonly seed: bigint; readonly position: bigint };
@@ -21,6 +22,8 @@ export interface Call {
   readonly rowStride: number;
   /** One per row. */
   readonly params: readonly RowParams[];
+  /** What the rows have said, where the section keeps histories. More than fit into one push the oldest out. */
+  readonly said?: readonly Said[];
   /** Further draws from the same logits, which go on where the row's counter stands, and one by `encode`. */
   readonly further: number;
 }
@@ -31,6 +34,8 @@ export interface Section {
   readonly vocabSize: number;
   readonly rows: number;
   readonly logitsType: LogitsType;
+  /** Tokens that the history of a row holds; 0: there is none. */
+  readonly maxHistory: number;
   /** Under which configurations it is run besides the sampler as it comes: all, those for 16 bits, or none. */
   readonly core: "all" | "half" | "none";
   readonly calls: () => Generator<Call>;
@@ -53,16 +58,19 @@ interface Shape {
   /** Every so many of the parameter sets. */
   readonly every?: number;
   readonly further?: number;
+  /** Rows with histories of so many tokens, and with everything that processes logits, in any mixture. */
+  readonly maxHistory?: number;
   /** All rows of a call with the same parameters, or each with its own. */
   readonly uniform?: boolean;
 }
 
 function section(shape: Shape): Section {
   const { vocabSize, names = inputNames, logitsType = "float32", core = "none", lead = 0, gap = 0 } = shape;
-  const { every = 1, uniform = false, further = 0 } = shape;
+  const { every = 1, uniform = false, further = 0, maxHistory = 0 } = shape;
   const rows = names.length;
   const place = lead + gap === 0 ? "" : `, offset ${lead}, gap ${gap}`;
-  const name = `${logitsType}, ${vocabSize} tokens${place}${uniform ? ", one parameter set a call" : ""}`;
+  const how = (uniform ? ", one parameter set a call" : "") + (maxHistory > 0 ? ", processed" : "");
+  const name = `${logitsType}, ${vocabSize} tokens${place}${how}`;
   function* calls(): Generator<Call> {
     for (let index = 0; index < paramSets.length; index += every) {
       const paramsOf = (row: number): SamplingParams => paramSets[(index + (uniform ? 0 : row)) % paramSets.length]!;
@@ -73,6 +81,11 @@ function section(shape: Shape): Section {
       for (let row = 0; row < rows; row++) {
         placed.set(packed.subarray(row * vocabSize, (row + 1) * vocabSize), lead + row * rowStride);
       }
+      const random = new Random(index);
+      const said = Array.from({ length: rows }, () => ({
+        prompt: randomTokens(random, vocabSize, random.below(maxHistory / 2)),
+        output: randomTokens(random, vocabSize, random.below(maxHistory)),
+      }));
       yield {
         name: `batch(${names === inputNames ? "inputNames" : names.join()}, ${vocabSize}, ${rows}, ${index})`,
         logits: convert(placed, logitsType),
@@ -80,14 +93,16 @@ function section(shape: Shape): Section {
         rowStride,
         params: Array.from({ length: rows }, (_, row) => ({
           ...paramsOf(row),
+          ...(maxHistory > 0 && randomProcessing(random, vocabSize, said[row]!)),
           seed: row < WIDE.length ? WIDE[row]! : spread(row + rows * index),
           position: WIDE[index % WIDE.length]! ^ BigInt(row >> 3),
         })),
+        ...(maxHistory > 0 && { said }),
         further,
       };
     }
   }
-  return { name, vocabSize, rows, logitsType, core, calls };
+  return { name, vocabSize, rows, logitsType, maxHistory, core, calls };
 }
 
 function convert(values: Float32Array<ArrayBuffer>, type: LogitsType): Call["logits"] {
@@ -109,11 +124,13 @@ export const sections: readonly Section[] = [
   section({ vocabSize: 601, logitsType: "bfloat16", every: 3 }),
   section({ vocabSize: 601, lead: 3, gap: 2, every: 6 }),
   section({ vocabSize: 599, logitsType: "float16", lead: 5, gap: 4, every: 6 }),
+  section({ vocabSize: 1201, maxHistory: 60, lead: 3, gap: 2, core: "half", every: 3, further: 2 }),
   section({ vocabSize: 32_003, names: ["peaked", "flat", "tiesAtCut", "clustered", "equal", "rawBits"], every: 6 }),
   section({ vocabSize: 151_936, names: ["peaked", "flat", "tiesAtCut", "clustered"], every: 8 }),
 ];
 
 /** A row of a call as it reads in a message. */
 export function describeRow(call: Call, row: number): string {
-  return `${call.name}, row ${row}, ${show(call.params[row]!)}`;
+  const params = show(call.params[row]!);
+  return `${call.name}, row ${row}, ${params.length > 300 ? `${params.slice(0, 300)}…` : params}`;
 }

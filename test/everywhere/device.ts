@@ -6,7 +6,8 @@ import { createSampler, type Sampler } from "../../src/sampler.ts";
 import { RECORD_WORDS, unpackRecord } from "../../src/webgpu/pack.ts";
 import type { Configuration } from "./configurations.ts";
 import type { Call, RowParams, Section } from "./corpus.ts";
-import { wordsOfRow } from "./outcome.ts";
+import type { Said } from "../support/processing.ts";
+import { wordsOfHistory, wordsOfRow } from "./outcome.ts";
 
 /** A sampler together with its records, which hold the weights and masses that the public interface rounds. */
 export interface Opened {
@@ -28,6 +29,7 @@ export async function open(device: GPUDevice, section: Section, configuration: C
       vocabSize: section.vocabSize,
       maxBatch: section.rows,
       logitsType: section.logitsType,
+      maxHistory: section.maxHistory,
       engine: "webgpu",
       device,
       ...(configuration.tuning && { tuning: configuration.tuning }),
@@ -92,12 +94,24 @@ async function ask(
     logits = { data, offset: 0, rowStride: vocabSize, rows: rows.length };
   }
   const params = rows.map((row) => call.params[row]!);
+  const tell = (): void => {
+    if (call.said !== undefined) rows.forEach((row, at) => tellRow(sampler, at, call.said![row]!));
+  };
+  tell();
   const result = await sampler.sample(logits, params);
   const words = await read(device, records, 4 * RECORD_WORDS * rows.length);
   const counted = params.map(withoutPosition);
   const further: Uint32Array[] = [];
   for (let n = 0; n < call.further; n++) further.push((await sampler.sample(logits, counted)).tokens);
-  if (call.further > 0) await encoded(device, sampler, logits, params, result.tokens);
+  const histories: number[][] = [];
+  for (const at of call.said === undefined ? [] : rows.keys()) {
+    histories.push(wordsOfHistory(await sampler.history.read(at)));
+  }
+  if (call.further > 0) {
+    tell();
+    await encoded(device, sampler, logits, params, result.tokens);
+  }
+  tell();
   const kept = await sampler.candidates(logits, params);
   return rows.map((_, at) => {
     const sample: RowSample = unpackRecord(words, at);
@@ -112,8 +126,16 @@ async function ask(
       sample,
       kept[at]!,
       further.map((tokens) => tokens[at]!),
+      histories[at],
     );
   });
+}
+
+/** Tells a row what it has said: at once if that fits, else so that the oldest tokens make room. */
+function tellRow({ history, maxHistory }: Sampler, row: number, { prompt, output }: Said): void {
+  if (prompt.length + output.length <= maxHistory) return history.set(row, prompt, output);
+  history.set(row, prompt);
+  history.append(row, output);
 }
 
 function withoutPosition(params: RowParams): SamplingParams {

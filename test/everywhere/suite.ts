@@ -130,7 +130,10 @@ async function runDevice(
       const found: Record<string, string> = {};
       const before = differing;
       for (const section of sections) {
-        const asked = whole || section.core === "all" || (section.core === "half" && configuration.half === true);
+        // What processes logits is compiled anew for every tuning.
+        const left = brief && section.maxHistory > 0;
+        const core = section.core === "all" || (section.core === "half" && configuration.half === true);
+        const asked = whole || (core && !left);
         if (asked) found[section.name] = await sectionUnder(section, configuration);
       }
       if (whole) digests = { digest: await sha256OfText(Object.values(found).join()), sections: found };

@@ -2,10 +2,12 @@
 import * as fc from "fast-check";
 import { type LogitsType } from "../../src/reference/convert.ts";
 import type { SamplingParams } from "../../src/params.ts";
+import type { ProcessingParams } from "../../src/processing.ts";
 import type { Configuration } from "../everywhere/configurations.ts";
 import type { Call, RowParams, Section } from "../everywhere/corpus.ts";
 import { inputNames, inputs, Random } from "../support/inputs.ts";
 import { floatToBfloat, floatToHalf } from "../support/oracle.ts";
+import { randomProcessing, randomTokens, type Said } from "../support/processing.ts";
 
 export interface FuzzCase {
   readonly vocabSize: number;
@@ -15,6 +17,10 @@ export interface FuzzCase {
   readonly chunkRows: number;
   readonly lead: number;
   readonly gap: number;
+  /** Tokens that a row's history holds; 0: there is none. */
+  readonly maxHistory: number;
+  /** Further draws, and one by `encode`. */
+  readonly further: number;
   readonly rows: readonly FuzzRow[];
 }
 
@@ -23,6 +29,17 @@ export interface FuzzRow {
   readonly logits: string;
   readonly logitsSeed: number;
   readonly params: RowParams;
+  readonly process?: FuzzProcess | undefined;
+}
+
+/** What a row has said, and what changes its logits. */
+export interface FuzzProcess {
+  /** Of the texts, and of the values that the parameters have. */
+  readonly seed: number;
+  /** Tokens that were said: of the prompt, and since then. Those that do not fit into a history are left out. */
+  readonly prompt: number;
+  readonly output: number;
+  readonly names: readonly (keyof ProcessingParams)[];
 }
 
 /** Few, since every tuning and type is compiled once: the workgroups of a GPU, of a CPU, and one that is like neither. */
@@ -104,10 +121,37 @@ export const anyParams: fc.Arbitrary<SamplingParams> = fc.record(
   { requiredKeys: [] },
 );
 
+/** What needs no history, which is also there without one; a forced token leaves nothing else to find. */
+const LOOKS_AT_NOTHING = ["allowedTokens", "bannedTokens", "suppressTokens", "logitBias", "forcedToken"] as const;
+const LOOKS_BACK = [
+  "stopTokens",
+  "minTokens",
+  "badWords",
+  "noRepeatNgramSize",
+  "repetitionPenalty",
+  "frequencyPenalty",
+  "presencePenalty",
+  "penaltyOrder",
+  "penaltyWindow",
+  "dry",
+] as const;
+
+const anyProcess: fc.Arbitrary<FuzzProcess> = fc.record({
+  seed: fc.nat(0xffff),
+  prompt: fc.nat(80),
+  output: fc.nat(150),
+  names: fc.oneof(
+    fc.subarray([...LOOKS_AT_NOTHING.slice(0, -1), ...LOOKS_BACK]),
+    fc.subarray([...LOOKS_BACK]),
+    fc.subarray([...LOOKS_AT_NOTHING]),
+  ),
+});
+
 const anyRow: fc.Arbitrary<FuzzRow> = fc.record({
   logits: fc.constantFrom(...Object.keys(kinds), ...inputNames),
   logitsSeed: fc.nat(0xffff),
   params: fc.tuple(anyParams, wide, wide).map(([params, seed, position]) => Object.assign({ seed, position }, params)),
+  process: fc.option(anyProcess, { nil: undefined }),
 });
 
 /** Any case. Vocabularies are mostly small, because it is shapes and cuts that make the difference. */
@@ -124,15 +168,38 @@ export const anyCase: fc.Arbitrary<FuzzCase> = fc.record({
   chunkRows: fc.integer({ min: 1, max: 8 }),
   lead: fc.nat(7),
   gap: fc.nat(5),
+  maxHistory: fc.oneof(fc.constant(0), fc.integer({ min: 1, max: 200 })),
+  further: fc.constantFrom(0, 0, 0, 2),
   rows: fc.array(anyRow, { minLength: 1, maxLength: 6 }),
 });
 
+/** What a row has said. */
+function saidBy(process: FuzzProcess | undefined, vocab: number, maxHistory: number): Said {
+  if (process === undefined) return { prompt: [], output: [] };
+  const random = new Random(process.seed);
+  return {
+    prompt: randomTokens(random, vocab, Math.min(process.prompt, maxHistory)),
+    output: randomTokens(random, vocab, Math.min(process.output, maxHistory)),
+  };
+}
+
+function paramsOf({ params, process }: FuzzRow, vocab: number, maxHistory: number): RowParams {
+  if (process === undefined) return params;
+  const all = randomProcessing(new Random(process.seed + 1), vocab, saidBy(process, vocab, maxHistory), true);
+  const possible: readonly string[] = maxHistory > 0 ? process.names : LOOKS_AT_NOTHING;
+  const asked = Object.entries(all).filter(
+    ([name]) => possible.includes(name) && process.names.includes(name as keyof ProcessingParams),
+  );
+  return { ...Object.fromEntries(asked), ...params };
+}
+
 /** The case as the everywhere suite asks it. */
-export function callOf({ vocabSize, logitsType, tuning, chunkRows, lead, gap, rows }: FuzzCase): {
+export function callOf(value: FuzzCase): {
   readonly section: Section;
   readonly call: Call;
   readonly configuration: Configuration;
 } {
+  const { vocabSize, logitsType, tuning, chunkRows, lead, gap, maxHistory, further, rows } = value;
   const rowStride = vocabSize + gap;
   const floats = new Float32Array(lead + (rows.length - 1) * rowStride + vocabSize + gap).fill(1e30);
   for (const [index, row] of rows.entries()) {
@@ -145,14 +212,15 @@ export function callOf({ vocabSize, logitsType, tuning, chunkRows, lead, gap, ro
     logits,
     offset: lead,
     rowStride,
-    params: rows.map(({ params }) => params),
-    further: 0,
+    params: rows.map((row) => paramsOf(row, vocabSize, maxHistory)),
+    ...(maxHistory > 0 && { said: rows.map(({ process }) => saidBy(process, vocabSize, maxHistory)) }),
+    further,
   };
   function* calls(): Generator<Call> {
     yield call;
   }
   return {
-    section: { name: "fuzz", vocabSize, rows: rows.length, logitsType, core: "none", calls },
+    section: { name: "fuzz", vocabSize, rows: rows.length, logitsType, maxHistory, core: "none", calls },
     call,
     configuration: { name: `tuning ${tuning}`, tuning: tunings[tuning]!, chunk: { rows: chunkRows } },
   };

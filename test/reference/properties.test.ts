@@ -207,6 +207,8 @@ test("a fuzz case survives its line", () => {
     chunkRows: 2,
     lead: 1,
     gap: 0,
+    maxHistory: 0,
+    further: 0,
     rows: [{ logits: "bits", logitsSeed: 9, params: { topP: 0.1 + 0.2, seed: 2n ** 64n - 1n, position: 0n } }],
   };
   expect(caseOf(lineOf(value))).toEqual(value);

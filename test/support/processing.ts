@@ -168,30 +168,31 @@ export function randomMask(random: Random, vocab: number, share: number): Uint32
   return mask;
 }
 
-/** Any mixture of what processes logits. */
-export function randomProcessing(random: Random, vocab: number, said: Said): SamplingParams {
+/** Any mixture of what processes logits; or, on request, all of it at once. */
+export function randomProcessing(random: Random, vocab: number, said: Said, all = false): SamplingParams {
   const some = (share: number): boolean => random.unit() < share;
+  const asks = (share: number): boolean => all || some(share);
   const pick = <T>(...values: T[]): T => values[random.below(values.length)]!;
   const text = [...said.prompt, ...said.output];
   const ids = (count: number): number[] =>
     numbers(random, count, vocab).map((id) => (text.length > 0 && some(0.5) ? text[random.below(text.length)]! : id));
   return {
-    ...(some(0.4) && { repetitionPenalty: pick(1.1, 1.3, 0.7, 3, 1e-3, 1e30) }),
-    ...(some(0.4) && { frequencyPenalty: pick(0.1, -0.3, 2, 1e-40, 1e38) }),
-    ...(some(0.4) && { presencePenalty: pick(0.5, -1.5, 1 / 3) }),
-    ...(some(0.3) && { penaltyOrder: "additive-first" as const }),
-    ...(some(0.3) && { penaltyWindow: 1 + random.below(20) }),
-    ...(some(0.3) && { logitBias: new Map(ids(5).map((id) => [id, pick(-100, 1e-3, 0, 3.3e38, -3.3e38, 0.1)])) }),
-    ...(some(0.2) && { allowedTokens: randomMask(random, vocab, 0.6) }),
-    ...(some(0.2) && { bannedTokens: randomMask(random, vocab, 0.3) }),
-    ...(some(0.2) && { suppressTokens: ids(4) }),
-    ...(some(0.2) && { minTokens: random.below(2 * said.output.length + 2), stopTokens: ids(3) }),
-    ...(some(0.3) && {
+    ...(asks(0.4) && { repetitionPenalty: pick(1.1, 1.3, 0.7, 3, 1e-3, 1e30) }),
+    ...(asks(0.4) && { frequencyPenalty: pick(0.1, -0.3, 2, 1e-40, 1e38) }),
+    ...(asks(0.4) && { presencePenalty: pick(0.5, -1.5, 1 / 3) }),
+    ...(asks(0.3) && { penaltyOrder: "additive-first" as const }),
+    ...(asks(0.3) && { penaltyWindow: 1 + random.below(20) }),
+    ...(asks(0.3) && { logitBias: new Map(ids(5).map((id) => [id, pick(-100, 1e-3, 0, 3.3e38, -3.3e38, 0.1)])) }),
+    ...(asks(0.2) && { allowedTokens: randomMask(random, vocab, 0.6) }),
+    ...(asks(0.2) && { bannedTokens: randomMask(random, vocab, 0.3) }),
+    ...(asks(0.2) && { suppressTokens: ids(4) }),
+    ...(asks(0.2) && { minTokens: random.below(2 * said.output.length + 2), stopTokens: ids(3) }),
+    ...(asks(0.3) && {
       badWords: [ids(1), ids(2), ids(3), ...[1, 2, 5].map((n) => text.slice(-n).concat(ids(1)))],
     }),
-    ...(some(0.3) && { noRepeatNgramSize: 1 + random.below(4) }),
-    ...(some(0.03) && { forcedToken: ids(1)[0]! }),
-    ...(some(0.4) && {
+    ...(asks(0.3) && { noRepeatNgramSize: 1 + random.below(4) }),
+    ...(asks(0.03) && { forcedToken: ids(1)[0]! }),
+    ...(asks(0.4) && {
       dry: {
         multiplier: pick(0.8, 5),
         base: pick(1, 1.75, 1e10),
