@@ -214,11 +214,7 @@ export const mutants = [
   ...of(
     "shaders/list.wgsl",
     ["the last group is not listed", "group >= call.groups", "group + 1u >= call.groups"],
-    [
-      "weights at the filters' temperature",
-      "call.plans[workgroup_id.y].draw_scale",
-      "call.plans[workgroup_id.y].filter_scale",
-    ],
+    ["weights at the filters' temperature", "records[record].draw_scale", "call.plans[workgroup_id.y].filter_scale"],
     ["the room's last entry is not used", "slot < room", "slot + 1u < room"],
   ),
   ...of(
