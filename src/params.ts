@@ -6,13 +6,11 @@
  */
 import { fail, numberOf, show } from "./check.ts";
 import { planProcess, PROCESSING_NAMES, type ProcessingParams, type ProcessPlan } from "./processing.ts";
-import { distanceOfWeight, distanceScale, GREEDY_TEMPERATURE, MAX_DISTANCE, WEIGHT_ONE } from "./reference/numeric.ts";
-
-/** The order in which the stages run; see `docs/rules.md`. */
-export type SamplingOrder = "transformers" | "vllm" | "llama.cpp";
+import { distanceOfWeight, distanceScale, MAX_DISTANCE, WEIGHT_ONE } from "./reference/numeric.ts";
+import { isGreedy, planStages, STAGE_PARAMS, type StageParams, type StagePlan } from "./stages.ts";
 
 /** What a row is sampled with. Every field may be left out. */
-export interface SamplingParams extends ProcessingParams {
+export interface SamplingParams extends ProcessingParams, StageParams {
   /**
    * Divides the logits: below 1 sharper, above 1 flatter. Finite, at least 0. Below 1e-5 the row is greedy: the most
    * probable token, the lowest id among equals, no random number. Default 1.
@@ -41,12 +39,6 @@ export interface SamplingParams extends ProcessingParams {
    * call for this row, and 0 in the first. A given position also moves the row there: the next call goes on after it.
    */
   readonly position?: bigint | number;
-  /**
-   * In which order the stages run. `"transformers"`: temperature, top-k, top-p, min-p. `"vllm"`: temperature, min-p,
-   * top-k, top-p. `"llama.cpp"`: top-k, top-p, min-p at temperature 1, then the draw at `temperature`.
-   * Default `"transformers"`.
-   */
-  readonly order?: SamplingOrder;
 }
 
 /** One row's parameters as integers: what the engines decide on. */
@@ -65,6 +57,8 @@ export interface RowPlan {
   readonly filterScale: number;
   /** Distance scale at which the token is drawn. */
   readonly drawScale: number;
+  /** The stages, where they are more than top-k, top-p and min-p; these count then, and not the fields above. */
+  readonly stages: StagePlan | undefined;
   /** `undefined`: a seed of the sampler's and the row's. */
   readonly seed: bigint | undefined;
   /** `undefined`: where the row's counter stands. */
@@ -93,10 +87,9 @@ const NAMES: ReadonlySet<string> = new Set<keyof SamplingParams>([
   "minP",
   "seed",
   "position",
-  "order",
+  ...STAGE_PARAMS,
   ...PROCESSING_NAMES,
 ]);
-const ORDERS: readonly string[] = ["transformers", "vllm", "llama.cpp"] satisfies SamplingOrder[];
 
 /**
  * Checks one row's parameters and turns them into integers.
@@ -129,17 +122,13 @@ export function planRow(
   if (!(topP >= 0 && topP <= 1)) fail(`${at}.topP`, topP, "a number from 0 to 1");
   const minP = numberOf(params.minP, 0, `${at}.minP`);
   if (!(minP >= 0 && minP <= 1)) fail(`${at}.minP`, minP, "a number from 0 to 1");
-  const order = params.order ?? "transformers";
-  if (!ORDERS.includes(order)) {
-    const error = `${at}.order: expected one of ${ORDERS.map(show).join(", ")}, got ${show(order)}`;
-    throw typeof order === "string" ? new RangeError(error) : new TypeError(error);
-  }
+  const { plain, plan } = planStages(params, { temperature, topK, topP, minP }, at);
   const seed = wideInteger(params.seed, `${at}.seed`);
   const position = wideInteger(params.position, `${at}.position`);
 
   // The share of the mass a nucleus must reach, less 2^-20: see `massNeeded`. A share of nothing keeps one token.
   const share = Math.max(0, Math.round(topP * 2 ** 32) - 2 ** 12);
-  const greedy = temperature < GREEDY_TEMPERATURE || topK === 1 || share === 0;
+  const greedy = isGreedy(temperature, params) || (plan === undefined && (topK === 1 || share === 0));
   const drawScale = greedy ? 0 : distanceScale(temperature);
   return {
     greedy,
@@ -147,9 +136,10 @@ export function planRow(
     topP: topP === 1 ? TOP_P_OFF : share,
     // minP · (1 - 2^-20) of the largest weight, rounded down: a token whose ratio *is* minP stays in spite of rounding.
     minPDistance: minP === 0 ? MAX_DISTANCE : distanceOfWeight(Math.floor(minP * (1 - 2 ** -20) * WEIGHT_ONE)),
-    minPFirst: order === "vllm",
-    filterScale: order === "llama.cpp" ? distanceScale(1) : drawScale,
+    minPFirst: plain === "vllm",
+    filterScale: plain === "llama.cpp" ? distanceScale(1) : drawScale,
     drawScale,
+    stages: greedy ? undefined : plan,
     seed,
     position,
     process: planProcess(params, vocabSize, at, row),

@@ -4,6 +4,7 @@ import { isKept, mass } from "./mass.ts";
 import { GROUP_SIZE, max, type RowMax } from "./max.ts";
 import { clampLogit, distance, drawPoint, exp2fix, NO_TOKEN, WEIGHT_ONE } from "./numeric.ts";
 import { uniformOf } from "./philox.ts";
+import { type RowState, runStages, type Staged } from "./stages.ts";
 
 /** Why a row has the token it has: `"ok"`; or no candidate, because all was masked, or because `NaN`s left none. */
 export type RowStatus = "ok" | "masked" | "nan";
@@ -18,6 +19,8 @@ export interface RowSample {
   readonly weight: number;
   /** Sum of the weights of all kept tokens; 0 without one. */
   readonly mass: number;
+  /** What the row keeps for its next token; only where the plan has stages. */
+  readonly state?: RowState;
 }
 
 /**
@@ -27,17 +30,34 @@ export interface RowSample {
  * @param plan see `planRow`
  * @param seed the row's seed, 64 bits
  * @param position which number of the seed's stream to use, 64 bits
+ * @param state what the row's last token has left, for the stages that keep a state
  */
-export function sampleRow(logits: Float32Array, plan: RowPlan, seed: bigint, position: bigint): RowSample {
-  return draw(logits, max(logits), plan, seed, position);
+export function sampleRow(
+  logits: Float32Array,
+  plan: RowPlan,
+  seed: bigint,
+  position: bigint,
+  state?: RowState,
+): RowSample {
+  return draw(logits, max(logits), plan, seed, position, state);
 }
 
 /** Filters a row and draws its token. The twin of `shaders/draw.wgsl`. */
-export function draw(logits: Float32Array, row: RowMax, plan: RowPlan, seed: bigint, position: bigint): RowSample {
+export function draw(
+  logits: Float32Array,
+  row: RowMax,
+  plan: RowPlan,
+  seed: bigint,
+  position: bigint,
+  state?: RowState,
+): RowSample {
   if (row.max === -Infinity) {
     return { token: NO_TOKEN, status: logits.some(Number.isNaN) ? "nan" : "masked", weight: 0, mass: 0 };
   }
   if (plan.greedy) return sampled(best(logits, row), WEIGHT_ONE, WEIGHT_ONE);
+  if (plan.stages !== undefined) {
+    return drawStaged(runStages(logits, row, plan, seed, position, state), uniformOf(seed, position));
+  }
 
   const [high, low] = uniformOf(seed, position);
   const { cut, kept } = filter(logits, row, plan);
@@ -63,6 +83,21 @@ export function draw(logits: Float32Array, row: RowMax, plan: RowPlan, seed: big
       if (rest < weight) return sampled(id, weight, total);
       rest -= weight;
     }
+  }
+  throw new Error("unreachable: the draw point lies below the mass");
+}
+
+/** Draws from what the stages have left. */
+function drawStaged({ tokens, weights, next }: Staged, [high, low]: readonly [number, number]): RowSample {
+  const total = sum(weights);
+  let rest = drawPoint(high, low, total);
+  // Token ids and places in one number each, to be put in order of ids.
+  const byId = Float64Array.from(tokens, (token, index) => token * tokens.length + index).sort();
+  for (const joined of byId) {
+    const index = joined % tokens.length;
+    const weight = weights[index]!;
+    if (rest < weight) return { ...sampled(tokens[index]!, weight, total), state: next(index) };
+    rest -= weight;
   }
   throw new Error("unreachable: the draw point lies below the mass");
 }

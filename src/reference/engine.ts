@@ -13,6 +13,7 @@ import { type LogitsType, widen } from "./convert.ts";
 import { logprobOf, type RowStatus, sampleRow } from "./draw.ts";
 import { emptyHistory, type RowHistory, tokenAt } from "./history.ts";
 import { list, normalize, type RowCandidates } from "./list.ts";
+import { emptyState, type RowState } from "./stages.ts";
 import { processed, type ProcessScratch, processScratch } from "./process.ts";
 
 /** The `"cpu"` engine: the reference, row after row. */
@@ -22,6 +23,7 @@ export class CpuEngine implements Engine {
   readonly #type: LogitsType;
   readonly #seedOf: (row: number) => bigint;
   readonly #positions: bigint[];
+  readonly #states: RowState[];
   readonly #widened: Float32Array;
   #scratch: ProcessScratch | undefined;
   readonly history: CpuHistory;
@@ -38,6 +40,7 @@ export class CpuEngine implements Engine {
     this.#type = type;
     this.#seedOf = seedOf;
     this.#positions = new Array<bigint>(maxBatch).fill(0n);
+    this.#states = Array.from({ length: maxBatch }, emptyState);
     this.#widened = new Float32Array(type === "float32" ? 0 : vocabSize);
   }
 
@@ -49,7 +52,9 @@ export class CpuEngine implements Engine {
     for (let row = 0; row < logits.rows; row++) {
       const plan = plans[row]!;
       const position = plan.position ?? this.#positions[row]!;
-      const sample = sampleRow(this.#processed(logits, row, plan), plan, plan.seed ?? this.#seedOf(row), position);
+      const seed = plan.seed ?? this.#seedOf(row);
+      const sample = sampleRow(this.#processed(logits, row, plan), plan, seed, position, this.#states[row]);
+      if (sample.state !== undefined) this.#states[row] = sample.state;
       const history = this.history.row(row);
       if (history !== undefined) append(history, [sample.token]);
       this.#positions[row] = BigInt.asUintN(64, position + 1n);
@@ -61,7 +66,13 @@ export class CpuEngine implements Engine {
   }
 
   candidates(logits: LogitsView, plans: readonly RowPlan[]): Promise<RowCandidates[]> {
-    return Promise.resolve(plans.map((plan, row) => normalize(list(this.#processed(logits, row, plan), plan))));
+    const listOf = (plan: RowPlan, row: number): RowCandidates => {
+      const seed = plan.seed ?? this.#seedOf(row);
+      const position = plan.position ?? this.#positions[row]!;
+      const context = { seed, position, state: this.#states[row] };
+      return normalize(list(this.#processed(logits, row, plan), plan, undefined, context));
+    };
+    return Promise.resolve(plans.map(listOf));
   }
 
   encode(_encoder: GPUCommandEncoder, _logits: LogitsView, _tokens: TokensView, _plans: readonly RowPlan[]): never {

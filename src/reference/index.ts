@@ -11,7 +11,7 @@ export {
   type ProcessPlan,
   WHOLE_HISTORY,
 } from "../processing.ts";
-export { planRow, type RowPlan, type SamplingOrder, type SamplingParams, TOP_K_OFF, TOP_P_OFF } from "../params.ts";
+export { planRow, type RowPlan, type SamplingParams, TOP_K_OFF, TOP_P_OFF } from "../params.ts";
 export { append } from "./append.ts";
 export { clear } from "./clear.ts";
 export { bitsOfHalf, type LogitsType, widen } from "./convert.ts";

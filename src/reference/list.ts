@@ -3,6 +3,7 @@ import { filter, inOrder, sum, weightsOf } from "./cut.ts";
 import { best } from "./draw.ts";
 import { isKept } from "./mass.ts";
 import { max, type RowMax } from "./max.ts";
+import { type RowState, runStages } from "./stages.ts";
 
 /** The kept tokens of a row, most probable first. */
 export interface RowCandidates {
@@ -20,10 +21,23 @@ export interface WeightedCandidates {
   readonly weights: Uint32Array;
 }
 
+/** What some stages depend on besides logits and parameters: the row's random stream, and what its last token has left. */
+export interface RowContext {
+  readonly seed: bigint;
+  readonly position: bigint;
+  readonly state?: RowState | undefined;
+}
+
 /** Lists what the filters keep of a row, with the weights the draw sees. The twin of `shaders/list.wgsl`. */
-export function list(logits: Float32Array, plan: RowPlan, row: RowMax = max(logits)): WeightedCandidates {
+export function list(
+  logits: Float32Array,
+  plan: RowPlan,
+  row: RowMax = max(logits),
+  context: RowContext = { seed: 0n, position: 0n },
+): WeightedCandidates {
   if (row.max === -Infinity) return { tokens: new Uint32Array(0), weights: new Uint32Array(0) };
   if (plan.greedy) return { tokens: Uint32Array.of(best(logits, row)), weights: Uint32Array.of(0x8000_0000) };
+  if (plan.stages !== undefined) return runStages(logits, row, plan, context.seed, context.position, context.state);
   const { cut, kept } = filter(logits, row, plan);
   let tokens = kept;
   if (tokens === undefined) {

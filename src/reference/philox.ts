@@ -7,6 +7,8 @@
 export const PURPOSE = {
   /** The draw of a token. */
   draw: 0,
+  /** Whether XTC runs. */
+  xtc: 1,
   /** The seed of a row that was given none. */
   rowSeed: 0xffff_ffff,
 } as const;
