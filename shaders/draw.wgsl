@@ -46,7 +46,7 @@ fn many(plan: Plan, floor_cut: Cut, top_k_only: bool, max_key: u32) -> Cut {
       var target_sum = vec2(plan.top_k, 0u);
       if (weighted) {
         if ((plan.flags & FLAG_TOP_K) != 0u) {
-          weigh_groups(Part(IN_FRONT, cut), plan.filter_scale);
+          weigh_groups(Part(IN_FRONT, cut), max_key, plan.filter_scale);
         }
         target_sum = mass_needed(plan.top_p, row_mass());
       }
@@ -121,7 +121,7 @@ fn draw_main(@builtin(workgroup_id) workgroup_id: vec3<u32>, @builtin(local_invo
         }
       }
       if (count == 0u) {
-        weigh_groups(Part(IN_FRONT, cut), plan.draw_scale);
+        weigh_groups(Part(IN_FRONT, cut), max_key, plan.draw_scale);
       } else {
         cut = Cut(key_of_entry(count - 1u), entries[count - 1u].y);
       }
@@ -132,5 +132,5 @@ fn draw_main(@builtin(workgroup_id) workgroup_id: vec3<u32>, @builtin(local_invo
       draw_group(Part(IN_FRONT, cut), plan.draw_scale, u);
     }
   }
-  finish(row_index, status, Part(IN_FRONT, cut), plan.draw_scale, max_key, position);
+  finish(row_index, status, Part(IN_FRONT, cut), max_key, plan.draw_scale, max_key, position);
 }

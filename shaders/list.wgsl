@@ -16,7 +16,7 @@ fn list_main(@builtin(workgroup_id) workgroup_id: vec3<u32>, @builtin(local_invo
     return;
   }
   let row = row_of(workgroup_id.y);
-  let half_max = logit_of_key(max_key) * 0.5;
+  let half_max = logit_of_key(records[record].base_key) * 0.5;
   let header = record * 3u;
   let room = atomicLoad(&listing[header + 1u]);
   let first = atomicLoad(&listing[header + 2u]);
@@ -30,7 +30,13 @@ fn list_main(@builtin(workgroup_id) workgroup_id: vec3<u32>, @builtin(local_invo
       if (are_kept[lane]) {
         let slot = atomicAdd(&listing[header], 1u);
         if (slot < room) {
-          let weight = weight_of_key(half_max, key, records[record].draw_scale);
+          let distance = distance_of_key(half_max, key, records[record].draw_scale);
+#if STAGES
+          let adaptive = Adaptive(records[record].adaptive_aim, records[record].adaptive_unit);
+          let weight = adapted(exp2fix(vec4(distance)), adaptive).x;
+#else
+          let weight = exp2fix(vec4(distance)).x;
+#endif
           let entry = (first + slot) * 3u;
           atomicStore(&listing[entry], id);
           atomicStore(&listing[entry + 1u], key);

@@ -2,22 +2,26 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { ResourceType, WgslReflect } from "wgsl_reflect/wgsl_reflect.module.js";
-import { BIND_GROUPS, KERNELS, PROCESSING_KERNELS } from "../src/webgpu/kernels.ts";
+import { BIND_GROUPS, type KernelName, KERNELS, PROCESSING_KERNELS, stagesOf } from "../src/webgpu/kernels.ts";
 import { TOP_K_REACH } from "../src/webgpu/pack.ts";
 import { type ShaderFlags, shaderSource } from "../src/webgpu/shader.ts";
 
 const kernels = { ...KERNELS, ...PROCESSING_KERNELS };
 const names = Object.keys(kernels) as (keyof typeof kernels)[];
 const variants: ShaderFlags[] = [false, true].flatMap((SUBGROUPS) =>
-  [false, true].flatMap((PROCESSED) => [
-    { HALF: false, BFLOAT: false, SUBGROUPS, PROCESSED },
-    { HALF: true, BFLOAT: false, SUBGROUPS, PROCESSED },
-    { HALF: true, BFLOAT: true, SUBGROUPS, PROCESSED },
-  ]),
+  [false, true].flatMap((PROCESSED) =>
+    [false, true].flatMap((STAGES) => [
+      { HALF: false, BFLOAT: false, SUBGROUPS, PROCESSED, STAGES },
+      { HALF: true, BFLOAT: false, SUBGROUPS, PROCESSED, STAGES },
+      { HALF: true, BFLOAT: true, SUBGROUPS, PROCESSED, STAGES },
+    ]),
+  ),
 );
-/** Kernels that work on logits before they are processed have no variant for those that are. */
+/** Kernels that work on logits before they are processed have no variant for those that are; and see `variantsOf`. */
 const variantsOf = (name: keyof typeof kernels): ShaderFlags[] =>
-  variants.filter(({ PROCESSED }) => !PROCESSED || name in KERNELS);
+  variants.filter(({ PROCESSED, STAGES }) =>
+    name in KERNELS ? stagesOf(name as KernelName).includes(STAGES) : !PROCESSED && !STAGES,
+  );
 
 test("every shader is a kernel of the table, and every kernel has a shader, a twin and a test of its own", () => {
   const shaders = readdirSync("shaders").filter((file) => file.endsWith(".wgsl"));
@@ -77,7 +81,8 @@ test("the library holds no entry point, and only bindings.wgsl and processing.wg
   for (const file of readdirSync("shaders/lib")) {
     const text = readFileSync(`shaders/lib/${file}`, "utf8");
     expect(text, file).not.toContain("@compute");
-    if (!["bindings.wgsl", "processing.wgsl", "token.wgsl"].includes(file)) expect(text, file).not.toContain("@binding");
+    if (!["bindings.wgsl", "processing.wgsl", "token.wgsl"].includes(file))
+      expect(text, file).not.toContain("@binding");
   }
 });
 

@@ -1,7 +1,7 @@
 /**
  * The controls: one line here is one slider on the page, in the address and in every call of the sampler.
  */
-import type { SamplingOrder, SamplingParams } from "webgpu-token-sampler";
+import type { SamplingParams } from "webgpu-token-sampler";
 import type { Localized } from "./language.ts";
 
 /** A numeric sampling parameter as a slider. */
@@ -36,6 +36,9 @@ export type ControlName = (typeof CONTROLS)[number]["name"];
 
 /** Those that work on a row by itself. */
 export type StageName = Exclude<(typeof CONTROLS)[number], { readonly looksBack: true }>["name"];
+
+/** The presets that the page offers. */
+export type SamplingOrder = "transformers" | "vllm" | "llama.cpp";
 
 /** The stages of every order, first to last. */
 export const STAGES: Readonly<Record<SamplingOrder, readonly StageName[]>> = {

@@ -8,6 +8,38 @@ const FLAG_MIN_P = 16u;
 const FLAG_MIN_P_FIRST = 32u; // the mass that top-p measures leaves out what min-p removes
 const FLAG_POSITION = 64u; // the position is given; else it is the row's counter
 
+#if STAGES
+// The stages of a row, where they are more than top-k, top-p and min-p. Twin: StagePlan in src/stages.ts.
+struct Stages {
+  order: vec2<u32>, // four bits a stage, the first in the lowest; 0 behind the last
+  min_keep: u32,
+  min_p_weight: u32,
+  typical_p: u32,
+  n_sigma: u32, // in 2^-16
+  epsilon: Share,
+  eta: Share,
+  eta_root: u32, // in 2^-32
+  top_h: u32, // in 2^-31
+  xtc_threshold: Share,
+  xtc_probability: u32, // in 2^-32
+  dynatemp_least: u32, // in 2^-16
+  dynatemp_span: u32, // in 2^-16; 0: the temperature is what it is
+  dynatemp_exponent: u32, // in 2^-16
+  mirostat: u32, // 0, 1 or 2
+  mirostat_tau: i32, // in 2^-20 octaves
+  mirostat_eta: u32, // in 2^-16
+  adaptive_target: u32, // in 2^-31
+  adaptive_decay: u32, // in 2^-32
+  unused: u32,
+}
+
+// share · 2^-(32 + shift)
+struct Share {
+  share: u32,
+  shift: u32,
+}
+
+#endif
 struct Plan {
   flags: u32,
   top_k: u32,
@@ -17,6 +49,9 @@ struct Plan {
   draw_scale: f32,
   seed: vec2<u32>,
   position: vec2<u32>,
+#if STAGES
+  stages: Stages,
+#endif
 }
 
 struct Call {
@@ -51,5 +86,14 @@ struct RowRecord {
   max_key: u32, // 0 in a row without a candidate
   after_key: u32, // the last token in front of the kept ones
   after_id: u32,
+  base_key: u32, // of the first of them: distances and weights are relative to it
   draw_scale: f32, // the scale of the weights
+  // What adaptive-p weighs by: its target, in 2^-31, and 2^63 / mass, or 0 where it does not run.
+  adaptive_aim: u32,
+  adaptive_unit: u32,
+  // What stages keep from token to token; 0 before the first. Mirostat: how far its limit is above twice its target.
+  // Adaptive-p: the sum of probabilities drawn, and of their weights.
+  mirostat: i32,
+  adaptive_sum: u32,
+  adaptive_total: u32,
 }

@@ -1,6 +1,7 @@
 // Philox4x32-10 (Salmon et al., SC 2011). Twin: src/reference/philox.ts.
 
 const PURPOSE_DRAW = 0u;
+const PURPOSE_XTC = 1u;
 
 fn philox4x32(counter: vec4<u32>, key: vec2<u32>) -> vec4<u32> {
   var x = counter;

@@ -598,11 +598,29 @@ struct Drawn {
 
 var<workgroup> drawn: Drawn;
 
+#if STAGES
+var<private> adaptive: Adaptive;
+
+#endif
+// What four tokens weigh in the draw.
+fn draw_weights(bits: vec4<u32>, scale: f32) -> vec4<u32> {
+  let weights = exp2fix(distances(half_max, bits, scale));
+#if STAGES
+  return adapted(weights, adaptive);
+#else
+  return weights;
+#endif
+}
+
+fn draw_weight(key: u32, scale: f32) -> u32 {
+  return draw_weights(vec4(bits_of_key(key)), scale).x;
+}
+
 // Draws among the first `count` entries, in token-id order: the one whose running sum first exceeds the point.
 fn draw_entry(count: u32, scale: f32, u: vec2<u32>) {
   workgroupBarrier();
   for (var i = lid; i < count; i += WORKGROUP_SIZE) {
-    entries[i] = vec2(entries[i].y, weight_of_key(half_max, key_of_entry(i), scale));
+    entries[i] = vec2(entries[i].y, draw_weight(key_of_entry(i), scale));
   }
   workgroupBarrier();
   sort_entries(count);
@@ -619,12 +637,17 @@ fn draw_entry(count: u32, scale: f32, u: vec2<u32>) {
 fn kept_weights(quad: u32, whole: bool, kept: Part, scale: f32) -> vec4<u32> {
   let bits = load_quad_of(row, quad, whole);
   let are_kept = in_part(keys_of(bits), ids_from(id_of(row, quad)), kept);
-  return select(vec4(0u), exp2fix(distances(half_max, bits, scale)), are_kept);
+  return select(vec4(0u), draw_weights(bits, scale), are_kept);
 }
 
 // Adds up the weights of the tokens of a part, group by group.
-fn weigh_groups(kept: Part, scale: f32) {
-  let cut_weight = weight_of_key(half_max, kept.upto.key, scale);
+fn weigh_groups(kept: Part, base_key: u32, scale: f32) {
+  let cut_weight = draw_weight(kept.upto.key, scale);
+#if STAGES
+  let weightless = adaptive.unit == 0u;
+#else
+  const weightless = true;
+#endif
   for (var group = lid; group < call.groups; group += WORKGROUP_SIZE) {
     let delegate = delegates[first_group + group];
     let whole = is_whole(row, group);
@@ -638,7 +661,7 @@ fn weigh_groups(kept: Part, scale: f32) {
         count += dot(select(vec4(0u), vec4(1u), ties), vec4(1u));
       }
       mass = mul32(count, cut_weight);
-    } else if (delegate > kept.upto.key && distance_of_key(half_max, delegate, scale) < MAX_DISTANCE) {
+    } else if (delegate > kept.upto.key && !(weightless && distance_of_key(half_max, min(delegate, base_key), scale) >= MAX_DISTANCE)) {
       var low = vec4(0u);
       var high = vec4(0u);
       for (var j = 0u; j < QUADS; j++) {

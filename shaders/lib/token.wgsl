@@ -13,7 +13,15 @@ fn position_of(record: u32, plan: Plan) -> vec2<u32> {
 }
 
 // Writes down what was drawn, and moves the row's counter on, whatever came of the row.
-fn finish(row_index: u32, status: u32, kept: Part, draw_scale: f32, max_key: u32, position: vec2<u32>) {
+fn finish(
+  row_index: u32,
+  status: u32,
+  kept: Part,
+  base_key: u32,
+  draw_scale: f32,
+  max_key: u32,
+  position: vec2<u32>,
+) {
   workgroupBarrier();
   if (lid == 0u) {
     let record = call.first_row + row_index;
@@ -27,6 +35,7 @@ fn finish(row_index: u32, status: u32, kept: Part, draw_scale: f32, max_key: u32
     records[record].max_key = max_key;
     records[record].after_key = kept.after.key;
     records[record].after_id = kept.after.id;
+    records[record].base_key = base_key;
     records[record].draw_scale = draw_scale;
     let word = call.token_first + row_index * call.token_stride;
     tokens[word] = drawn.token;

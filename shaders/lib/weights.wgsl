@@ -4,6 +4,7 @@
 // them keep it from doing so.
 
 const WEIGHT_ONE = 0x80000000u;
+const SCALE_OF_ONE = 3025550.75; // of a temperature of 1
 const MAX_DISTANCE = 0x2000000u; // 32 octaves: the weight is 0
 const NEAR = 0x800000u; // 8 octaves: from here on weights are at most 2^23
 // Bits of 2^23 and of 2^25. Added to a float that is no larger, they leave the nearest integer, or multiple of 4.

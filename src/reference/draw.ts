@@ -4,7 +4,7 @@ import { isKept, mass } from "./mass.ts";
 import { GROUP_SIZE, max, type RowMax } from "./max.ts";
 import { clampLogit, distance, drawPoint, exp2fix, NO_TOKEN, WEIGHT_ONE } from "./numeric.ts";
 import { uniformOf } from "./philox.ts";
-import { type RowState, runStages, type Staged } from "./stages.ts";
+import { type RowState, stages, type Staged } from "./stages.ts";
 
 /** Why a row has the token it has: `"ok"`; or no candidate, because all was masked, or because `NaN`s left none. */
 export type RowStatus = "ok" | "masked" | "nan";
@@ -56,7 +56,7 @@ export function draw(
   }
   if (plan.greedy) return sampled(best(logits, row), WEIGHT_ONE, WEIGHT_ONE);
   if (plan.stages !== undefined) {
-    return drawStaged(runStages(logits, row, plan, seed, position, state), uniformOf(seed, position));
+    return drawStaged(stages(logits, row, plan, seed, position, state), uniformOf(seed, position));
   }
 
   const [high, low] = uniformOf(seed, position);

@@ -37,5 +37,6 @@ export {
   NO_TOKEN,
   WEIGHT_ONE,
 } from "./numeric.ts";
+export { emptyState, type RowState, type Staged, stages } from "./stages.ts";
 export { process, processed, type ProcessScratch, processScratch } from "./process.ts";
 export { philox4x32, PURPOSE, seedOfRow, uniformOf } from "./philox.ts";

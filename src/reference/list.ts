@@ -3,7 +3,7 @@ import { filter, inOrder, sum, weightsOf } from "./cut.ts";
 import { best } from "./draw.ts";
 import { isKept } from "./mass.ts";
 import { max, type RowMax } from "./max.ts";
-import { type RowState, runStages } from "./stages.ts";
+import { type RowState, stages } from "./stages.ts";
 
 /** The kept tokens of a row, most probable first. */
 export interface RowCandidates {
@@ -37,7 +37,7 @@ export function list(
 ): WeightedCandidates {
   if (row.max === -Infinity) return { tokens: new Uint32Array(0), weights: new Uint32Array(0) };
   if (plan.greedy) return { tokens: Uint32Array.of(best(logits, row)), weights: Uint32Array.of(0x8000_0000) };
-  if (plan.stages !== undefined) return runStages(logits, row, plan, context.seed, context.position, context.state);
+  if (plan.stages !== undefined) return stages(logits, row, plan, context.seed, context.position, context.state);
   const { cut, kept } = filter(logits, row, plan);
   let tokens = kept;
   if (tokens === undefined) {

@@ -51,8 +51,8 @@ interface Totals {
   readonly information: number;
 }
 
-/** Runs a row's stages. The row must have a candidate. */
-export function runStages(
+/** Runs a row's stages. The row must have a candidate. The twin of `shaders/stages.wgsl`. */
+export function stages(
   logits: Float32Array,
   row: RowMax,
   plan: RowPlan,
@@ -67,7 +67,8 @@ export function runStages(
 
 class Run {
   readonly #logits: Float32Array;
-  readonly #max: number;
+  /** The first logit that is left: distances and weights are relative to it. */
+  #max: number;
   readonly #ordered: OrderedRow;
   readonly #topK: number;
   readonly #topP: number;
@@ -109,7 +110,7 @@ class Run {
         break;
       }
       case "minP":
-        this.#keepWeights(product(plan.minPWeight, this.#weight(this.#start), 31));
+        this.#keepWeights(plan.minPWeight);
         break;
       case "typicalP":
         this.#typical();
@@ -175,6 +176,11 @@ class Run {
 
   #weight(index: number): number {
     return exp2fix(this.#distance(index));
+  }
+
+  #startAt(index: number): void {
+    this.#start = index;
+    this.#max = this.#logit(index);
   }
 
   /** Keeps the first `count` tokens of the run, but no less than there have to be. */
@@ -261,8 +267,8 @@ class Run {
         mass += this.#weight(after++);
       }
     }
-    this.#start = before + 1;
     this.#end = after;
+    this.#startAt(before + 1);
   }
 
   /** Keeps what is at most so many standard deviations below the largest. */
@@ -296,7 +302,7 @@ class Run {
     // The sum of the squared deviations from the mean, rest and all.
     const deviations = squares - BigInt(mean) * BigInt(sum + rest) - (BigInt(rest) * BigInt(rest)) / BigInt(count);
     const sigma = squareRoot((deviations / BigInt(count)) << 20n); // in 2^-24 octaves
-    const limit = this.#distance(this.#start, scale) + product(this.#plan.nSigma, sigma, 26);
+    const limit = product(this.#plan.nSigma, sigma, 26);
     this.#keep(this.#countWhile((index) => this.#distance(index, scale) <= limit));
   }
 
@@ -321,7 +327,7 @@ class Run {
   #excludeTop(): void {
     const least = shareOf(this.#plan.xtcThreshold, this.#totals().mass);
     const top = this.#countWhile((index) => this.#weight(index) >= least);
-    if (top >= 2 && this.#end - this.#start - (top - 1) >= this.#plan.minKeep) this.#start += top - 1;
+    if (top >= 2 && this.#end - this.#start - (top - 1) >= this.#plan.minKeep) this.#startAt(this.#start + top - 1);
   }
 
   // ---- stages with a state ----------------------------------------------------------------------------------------

@@ -5,12 +5,12 @@ import { logprobOf, type RowStatus } from "../reference/draw.ts";
 import { normalize, type RowCandidates } from "../reference/list.ts";
 import { lossOf } from "./device.ts";
 import { type KernelName, STORAGE_BUFFERS, WORKGROUP_STORAGE } from "./kernels.ts";
-import { needsMass, needsMassRoom, packCall, RECORD_WORDS, unpackRecord } from "./pack.ts";
-import { type Pipelines, pipelinesFor } from "./pipelines.ts";
+import { isStaged, needsMass, needsMassRoom, packCall, RECORD_WORDS, unpackRecord } from "./pack.ts";
+import { furtherPipelines, type Pipelines, pipelinesFor, type Variant } from "./pipelines.ts";
 import { type GpuHistory, type PlacedControls, Processing } from "./processing.ts";
 import { CHECK_HISTORY, CHECK_ROWS, CHECK_VOCAB, selfCheck } from "./self-check.ts";
 import { type Tuning, tuningFor } from "./tuning.ts";
-import { USAGE, Workspace } from "./workspace.ts";
+import { type CallRing, USAGE, Workspace } from "./workspace.ts";
 
 /** Rows of one dispatch at most. */
 const MOST_ROWS = 1024;
@@ -246,15 +246,16 @@ export class WebGpuEngine implements Engine {
     plans: readonly RowPlan[],
     firstRow: number,
   ): void {
-    const workspace = this.#workspace.bindGroup(plans.some(needsMassRoom));
+    const staged = isStaged(plans);
+    const ring = this.#workspace.ring(staged);
+    const workspace = this.#workspace.bindGroup(plans.some(needsMassRoom), ring);
     const chunks = this.#chunks(logits, plans);
     // Everything that can fail comes before the first command.
     const offsets = chunks.map((chunk) => {
       const row = firstRow + chunk.firstRow;
-      const call = this.#call(chunk, logits.rowStride, row, tokens.offset + row, tokens.words);
-      return this.#workspace.ring.place(encoder, call);
+      return ring.place(encoder, this.#call(chunk, logits.rowStride, row, tokens.offset + row, tokens.words, staged));
     });
-    const controls = this.#place(encoder, chunks);
+    const controls = this.#place(encoder, chunks, ring);
     const pass = encoder.beginComputePass({ label: "webgpu-token-sampler.sample" });
     pass.setBindGroup(2, this.#target(tokens.buffer));
     chunks.forEach((chunk, index) => {
@@ -264,7 +265,7 @@ export class WebGpuEngine implements Engine {
       if (placed !== undefined) this.#process(pass, source, chunk, placed, offset);
       pass.setBindGroup(0, this.#input(source, chunk, placed !== undefined));
       pass.setBindGroup(1, workspace, [offset]);
-      this.#dispatch(pass, chunk, placed !== undefined);
+      this.#dispatch(pass, chunk, { processed: placed !== undefined, staged });
       if (placed !== undefined) this.#clear(pass, source, chunk, placed, offset);
       this.#processing.history.appendDrawn(pass, firstRow + chunk.firstRow, chunk.rows);
     });
@@ -275,11 +276,14 @@ export class WebGpuEngine implements Engine {
   #place(
     encoder: GPUCommandEncoder,
     chunks: readonly Chunk[],
+    ring: CallRing,
     own?: { readonly calls: GPUBuffer; readonly history: GPUBuffer },
   ): (PlacedControls | undefined)[] {
     const placed = chunks.map(({ plans }) => {
       const rows = plans.map(({ process }) => process);
-      return rows.some((process) => process !== undefined) ? this.#processing.place(encoder, rows, own) : undefined;
+      return rows.some((process) => process !== undefined)
+        ? this.#processing.place(encoder, rows, ring, own)
+        : undefined;
     });
     for (const controls of placed) if (controls !== undefined) this.#processing.copyMasks(encoder, controls);
     return placed;
@@ -297,21 +301,22 @@ export class WebGpuEngine implements Engine {
     this.#processing.clear(pass, chunk.rows);
   }
 
-  /** The sampling kernel of that name. */
-  #kernel(name: KernelName, processed: boolean): GPUComputePipeline {
-    return processed ? this.#processing.kernel(name) : this.#pipelines.kernels[name];
+  /** A sampling kernel, compiled when it is first needed unless nearly every call needs it. */
+  #kernel(name: KernelName, variant: Variant): GPUComputePipeline {
+    const { device, logitsType } = this.#options;
+    return furtherPipelines(device, this.#pipelines, logitsType, this.#tuning).kernel(name, variant);
   }
 
   /** The kernels of one chunk. */
-  #dispatch(pass: GPUComputePassEncoder, { rows, plans }: Chunk, processed: boolean): void {
+  #dispatch(pass: GPUComputePassEncoder, { rows, plans }: Chunk, variant: Variant): void {
     const workgroups = Math.ceil(this.#groups / this.#tuning.streamWorkgroup);
-    pass.setPipeline(this.#kernel("max", processed));
+    pass.setPipeline(this.#kernel("max", variant));
     pass.dispatchWorkgroups(workgroups, rows);
-    if (plans.some(needsMass)) {
-      pass.setPipeline(this.#kernel("mass", processed));
+    if (!variant.staged && plans.some(needsMass)) {
+      pass.setPipeline(this.#kernel("mass", variant));
       pass.dispatchWorkgroups(workgroups, rows);
     }
-    pass.setPipeline(this.#kernel("draw", processed));
+    pass.setPipeline(this.#kernel(variant.staged ? "stages" : "draw", variant));
     pass.dispatchWorkgroups(rows);
   }
 
@@ -321,6 +326,8 @@ export class WebGpuEngine implements Engine {
     firstRow: number,
     firstToken: number,
     words: 1 | 2,
+    staged: boolean,
+    seedOf: (row: number) => bigint = this.#options.seedOf,
   ): Uint32Array<ArrayBuffer> {
     const shape = {
       vocab: this.#options.vocabSize,
@@ -331,7 +338,7 @@ export class WebGpuEngine implements Engine {
       tokenFirst: firstToken * words,
       tokenStride: words,
     };
-    return packCall(shape, plans, this.#options.seedOf);
+    return packCall(shape, plans, seedOf, staged);
   }
 
   /** Cuts a view into chunks that can be bound and dispatched at once. */
@@ -538,12 +545,15 @@ export class WebGpuEngine implements Engine {
     };
     try {
       const chunks = this.#chunks(logits, plans);
-      const slot = this.#workspace.ring.slotBytes;
+      const staged = isStaged(plans);
+      const ring = this.#workspace.ring(staged);
+      const slot = ring.slotBytes;
       const calls = make("calls", slot * chunks.length, USAGE.STORAGE | USAGE.COPY_DST);
       // Records of its own, so that nothing that runs meanwhile changes them, and no row's counter moves.
-      const records = make("records", 4 * RECORD_WORDS * rows, USAGE.STORAGE);
+      const records = make("records", 4 * RECORD_WORDS * rows, USAGE.STORAGE | USAGE.COPY_DST);
+      const seedOf = (row: number): bigint => this.#options.seedOf(firstRow + row);
       chunks.forEach((chunk, index) => {
-        const call = this.#call(chunk, logits.rowStride, chunk.firstRow, chunk.firstRow, 1);
+        const call = this.#call(chunk, logits.rowStride, chunk.firstRow, chunk.firstRow, 1, staged, seedOf);
         this.#device.queue.writeBuffer(calls, index * slot, call);
       });
       // So is the history: what is drawn meanwhile is appended to the other one.
@@ -565,18 +575,25 @@ export class WebGpuEngine implements Engine {
           if (copy !== undefined && filters) {
             encoder.copyBufferToBuffer(this.history.buffer, firstRow * rowBytes, copy, 0, rows * rowBytes);
           }
-          const controls = this.#place(encoder, chunks, { calls, history: copy ?? this.history.buffer });
+          if (staged && filters) {
+            // Stages may look at where a row stands.
+            const recordBytes = 4 * RECORD_WORDS;
+            const { records: all } = this.#workspace;
+            encoder.copyBufferToBuffer(all, firstRow * recordBytes, records, 0, rows * recordBytes);
+          }
+          const controls = this.#place(encoder, chunks, ring, { calls, history: copy ?? this.history.buffer });
           const pass = encoder.beginComputePass({ label: "webgpu-token-sampler.candidates" });
           chunks.forEach((chunk, index) => {
             const placed = controls[index];
+            const variant = { processed: placed !== undefined, staged };
             if (placed !== undefined) this.#process(pass, source, chunk, placed, index * slot);
-            pass.setBindGroup(0, this.#input(source, chunk, placed !== undefined));
+            pass.setBindGroup(0, this.#input(source, chunk, variant.processed));
             pass.setBindGroup(1, workspace, [index * slot]);
             if (filters) {
               pass.setBindGroup(2, this.#target(this.#workspace.tokens));
-              this.#dispatch(pass, chunk, placed !== undefined);
+              this.#dispatch(pass, chunk, variant);
             }
-            pass.setPipeline(this.#kernel("list", placed !== undefined));
+            pass.setPipeline(this.#kernel("list", variant));
             pass.setBindGroup(2, group);
             pass.dispatchWorkgroups(workgroups, chunk.rows);
             if (placed !== undefined) this.#clear(pass, source, chunk, placed, index * slot);

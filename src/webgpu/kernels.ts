@@ -9,9 +9,12 @@ import list from "../../shaders/list.wgsl?raw";
 import mass from "../../shaders/mass.wgsl?raw";
 import max from "../../shaders/max.wgsl?raw";
 import process from "../../shaders/process.wgsl?raw";
+import stages from "../../shaders/stages.wgsl?raw";
 import type { LibraryName } from "./shader.ts";
 
-export type KernelName = "max" | "mass" | "draw" | "list";
+export type KernelName = "max" | "mass" | "draw" | "list" | "stages";
+/** Kernels that nearly every call needs, compiled with the sampler. */
+export const FIRST_KERNELS = ["max", "mass", "draw", "list"] as const satisfies readonly KernelName[];
 /** Kernels that work on logits before the others do, compiled when they are first needed. */
 export type ProcessingKernelName = "count" | "process" | "clear" | "append";
 
@@ -90,6 +93,14 @@ export const KERNELS: Readonly<Record<KernelName, Kernel>> = {
     subgroups: false,
     library: "draw",
   },
+  stages: {
+    source: stages,
+    entryPoint: "stages_main",
+    groups: ["inputs", "workspace", "tokens"],
+    per: "row",
+    subgroups: false,
+    library: "draw",
+  },
   list: {
     source: list,
     entryPoint: "list_main",
@@ -98,6 +109,12 @@ export const KERNELS: Readonly<Record<KernelName, Kernel>> = {
     subgroups: false,
   },
 };
+
+/** Whether there is a kernel for calls without stages, and for those with. */
+export function stagesOf(name: KernelName): readonly boolean[] {
+  if (name === "stages") return [true];
+  return name === "list" ? [false, true] : [false];
+}
 
 const PROCESSING = { groups: ["inputs", "processing"], per: "group", subgroups: false, library: "processing" } as const;
 

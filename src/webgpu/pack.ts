@@ -3,16 +3,19 @@
  */
 import { type RowPlan, TOP_K_OFF, TOP_P_OFF } from "../params.ts";
 import type { RowSample, RowStatus } from "../reference/draw.ts";
-import { MAX_DISTANCE } from "../reference/numeric.ts";
+import { exp2fix, MAX_DISTANCE } from "../reference/numeric.ts";
 import { words } from "../reference/philox.ts";
+import { type StageName, STAGES, type StagePlan } from "../stages.ts";
 
-/** Words of the `Call` header and of one `Plan`. */
+/** Words of the `Call` header, of one `Plan`, and of the `Stages` in it. */
 const CALL_WORDS = 8;
 const PLAN_WORDS = 10;
+const STAGES_WORDS = 24;
 /** Words of one `RowRecord`. */
-export const RECORD_WORDS = 14;
-/** Word of the token in it. */
+export const RECORD_WORDS = 20;
+/** Word of the token in it, and of the state that stages keep. */
 export const RECORD_TOKEN = 3;
+export const RECORD_STATE = 17;
 
 const STATUS: readonly RowStatus[] = ["ok", "masked", "nan"];
 
@@ -38,8 +41,17 @@ export interface CallShape {
 }
 
 /** Bytes of a call with so many rows. */
-export function callBytes(rows: number): number {
-  return 4 * (CALL_WORDS + PLAN_WORDS * rows);
+export function callBytes(rows: number, staged: boolean = false): number {
+  return 4 * (CALL_WORDS + planWords(staged) * rows);
+}
+
+function planWords(staged: boolean): number {
+  return PLAN_WORDS + (staged ? STAGES_WORDS : 0);
+}
+
+/** Whether a call needs the `stages` kernel; all of its rows go through it then. */
+export function isStaged(plans: readonly RowPlan[]): boolean {
+  return plans.some(({ stages }) => stages !== undefined);
 }
 
 /** Whether the row's whole mass matters, so that the mass kernel has to run. */
@@ -49,7 +61,7 @@ export function needsMass(plan: RowPlan): boolean {
 
 /** Whether the row may need room for the masses of its groups. */
 export function needsMassRoom(plan: RowPlan): boolean {
-  return !plan.greedy && plan.topK > TOP_K_REACH;
+  return plan.stages !== undefined || (!plan.greedy && plan.topK > TOP_K_REACH);
 }
 
 /**
@@ -57,13 +69,16 @@ export function needsMassRoom(plan: RowPlan): boolean {
  *
  * @param plans one per row of the dispatch
  * @param seedOf the seed of a row of the batch that is given none
+ * @param staged whether plans have stages; one without then has those of its filters
  */
 export function packCall(
   shape: CallShape,
   plans: readonly RowPlan[],
   seedOf: (row: number) => bigint,
+  staged: boolean = false,
 ): Uint32Array<ArrayBuffer> {
-  const out = new Uint32Array(CALL_WORDS + PLAN_WORDS * plans.length);
+  const stride = planWords(staged);
+  const out = new Uint32Array(CALL_WORDS + stride * plans.length);
   const floats = new Float32Array(out.buffer);
   out.set([
     shape.vocab,
@@ -74,7 +89,7 @@ export function packCall(
     shape.tokenFirst,
     shape.tokenStride,
   ]);
-  for (let row = 0, at = CALL_WORDS; row < plans.length; row++, at += PLAN_WORDS) {
+  for (let row = 0, at = CALL_WORDS; row < plans.length; row++, at += stride) {
     const plan = plans[row]!;
     const [seedLow, seedHigh] = words(plan.seed ?? seedOf(shape.firstRow + row));
     const [positionLow, positionHigh] = words(plan.position ?? 0n);
@@ -95,8 +110,51 @@ export function packCall(
     out[at + 7] = seedHigh;
     out[at + 8] = positionLow;
     out[at + 9] = positionHigh;
+    if (staged && !plan.greedy) packStages(plan.stages ?? plainStages(plan), out.subarray(at + PLAN_WORDS));
   }
   return out;
+}
+
+/** The stages of a plan that has none but top-k, top-p and min-p. */
+function plainStages(plan: RowPlan): Partial<StagePlan> & Pick<StagePlan, "stages"> {
+  const filters: StageName[] = plan.minPFirst ? ["minP", "topK", "topP"] : ["topK", "topP", "minP"];
+  const on = { topK: plan.topK !== TOP_K_OFF, topP: plan.topP !== TOP_P_OFF, minP: plan.minPDistance < MAX_DISTANCE };
+  const stages = filters.filter((stage) => on[stage as keyof typeof on]);
+  return {
+    stages: plan.filterScale === plan.drawScale ? ["temperature", ...stages] : [...stages, "temperature"],
+    // The least weight that min-p keeps.
+    minPWeight: exp2fix(plan.minPDistance),
+  };
+}
+
+/** Packs `Stages`. */
+function packStages(stages: ReturnType<typeof plainStages>, out: Uint32Array): void {
+  for (const [place, stage] of stages.stages.entries()) {
+    out[place >> 3]! |= (STAGES.indexOf(stage) + 1) << ((place & 7) * 4);
+  }
+  out.set(
+    [
+      stages.minKeep ?? 1,
+      stages.minPWeight,
+      stages.typicalP,
+      stages.nSigma,
+      ...[stages.epsilon?.share, stages.epsilon?.shift],
+      ...[stages.eta?.share, stages.eta?.shift],
+      stages.etaRoot,
+      stages.topH,
+      ...[stages.xtcThreshold?.share, stages.xtcThreshold?.shift],
+      stages.xtcProbability,
+      stages.dynatempLeast,
+      stages.dynatempSpan,
+      stages.dynatempExponent,
+      stages.mirostat,
+      stages.mirostatTau,
+      stages.mirostatEta,
+      stages.adaptiveTarget,
+      stages.adaptiveDecay,
+    ].map((word) => word ?? 0),
+    2,
+  );
 }
 
 /** Reads what the draw left in a row's record. */

@@ -3,11 +3,13 @@ import {
   BIND_GROUPS,
   type BindGroupName,
   type Binding,
+  FIRST_KERNELS,
   type Kernel,
   KERNELS,
   type KernelName,
   PROCESSING_KERNELS,
   type ProcessingKernelName,
+  stagesOf,
 } from "./kernels.ts";
 import { shaderSource } from "./shader.ts";
 import type { Tuning } from "./tuning.ts";
@@ -15,8 +17,18 @@ import type { Tuning } from "./tuning.ts";
 /** Everything compiled for a device, a logits type and a tuning. */
 export interface Pipelines {
   readonly layouts: Readonly<Record<BindGroupName, GPUBindGroupLayout>>;
-  readonly kernels: Readonly<Record<KernelName, GPUComputePipeline>>;
+  readonly kernels: Readonly<Record<(typeof FIRST_KERNELS)[number], GPUComputePipeline>>;
 }
+
+/** What a sampling kernel is specialised for, call by call. */
+export interface Variant {
+  /** Logits are read as processed. */
+  readonly processed: boolean;
+  /** Plans have stages. */
+  readonly staged: boolean;
+}
+
+const PLAIN: Variant = { processed: false, staged: false };
 
 const cache = new WeakMap<GPUDevice, Map<string, Promise<Pipelines>>>();
 
@@ -45,10 +57,9 @@ async function compile(device: GPUDevice, type: LogitsType, tuning: Tuning): Pro
       })),
     }),
   );
-  const names = Object.keys(KERNELS) as KernelName[];
-  const compiled = await Promise.all(names.map((name) => compileKernel(device, name, layouts, type, tuning)));
-  const kernels = Object.fromEntries(names.map((name, index) => [name, compiled[index]!]));
-  return { layouts, kernels: kernels as Record<KernelName, GPUComputePipeline> };
+  const compiled = await Promise.all(FIRST_KERNELS.map((name) => compileKernel(device, name, layouts, type, tuning)));
+  const kernels = Object.fromEntries(FIRST_KERNELS.map((name, index) => [name, compiled[index]!]));
+  return { layouts, kernels: kernels as Pipelines["kernels"] };
 }
 
 async function compileKernel(
@@ -60,7 +71,7 @@ async function compileKernel(
 ): Promise<GPUComputePipeline> {
   const kernel = KERNELS[name];
   const label = `webgpu-token-sampler.${name}`;
-  const code = codeOf(kernel, type, tuning, false);
+  const code = codeOf(kernel, type, tuning, PLAIN);
   // The messages of a shader that does not compile come from the module; the scope keeps the copy that the device
   // would otherwise report to nobody in particular.
   device.pushErrorScope("validation");
@@ -76,15 +87,16 @@ async function compileKernel(
     );
     throw new Error(`webgpu-token-sampler: the shader ${name} does not compile on this device:\n${text.join("\n")}`);
   }
-  return device.createComputePipelineAsync(describe(device, label, kernel, module, layouts, tuning, false));
+  return device.createComputePipelineAsync(describe(device, label, kernel, module, layouts, tuning, PLAIN));
 }
 
-function codeOf(kernel: Kernel, type: LogitsType, tuning: Tuning, processed: boolean): string {
+function codeOf(kernel: Kernel, type: LogitsType, tuning: Tuning, { processed, staged }: Variant): string {
   const flags = {
     HALF: type !== "float32",
     BFLOAT: type === "bfloat16",
     SUBGROUPS: kernel.subgroups && tuning.subgroups,
     PROCESSED: processed,
+    STAGES: staged,
   };
   return shaderSource(kernel.source, flags, kernel.library);
 }
@@ -96,7 +108,7 @@ function describe(
   module: GPUShaderModule,
   layouts: Pipelines["layouts"],
   tuning: Tuning,
-  processed: boolean,
+  { processed }: Variant,
 ): GPUComputePipelineDescriptor {
   const groups = kernel.groups.map((group) => layouts[processed && group === "inputs" ? "processed" : group]);
   const size = { WORKGROUP_SIZE: kernel.per === "row" ? tuning.drawWorkgroup : tuning.streamWorkgroup };
@@ -111,36 +123,44 @@ function describe(
   };
 }
 
-/** What only calls with processed logits need. */
-export interface ProcessingPipelines {
-  readonly kernels: Readonly<Record<ProcessingKernelName, GPUComputePipeline>>;
-  /** The sampling kernels, for processed logits. */
-  readonly processed: Readonly<Record<KernelName, GPUComputePipeline>>;
+/** What only some calls need. */
+export interface FurtherPipelines {
+  /** What processes logits. */
+  readonly processing: Readonly<Record<ProcessingKernelName, GPUComputePipeline>>;
+  /** The sampling kernels in all variants. */
+  kernel(name: KernelName, variant: Variant): GPUComputePipeline;
 }
 
-const processing = new WeakMap<Pipelines, ProcessingPipelines>();
+const further = new WeakMap<Pipelines, FurtherPipelines>();
 
-/** Compiles what processes logits, when it is first needed; a pipeline at a time, and each once. */
-export function processingPipelines(
+/** Compiles what only some calls need, when it is first needed; a pipeline at a time, and each once. */
+export function furtherPipelines(
   device: GPUDevice,
   pipelines: Pipelines,
   type: LogitsType,
   tuning: Tuning,
-): ProcessingPipelines {
-  let known = processing.get(pipelines);
+): FurtherPipelines {
+  let known = further.get(pipelines);
   if (known === undefined) {
-    const make = (name: string, kernel: Kernel, processed: boolean): GPUComputePipeline => {
+    const make = (name: string, kernel: Kernel, variant: Variant): GPUComputePipeline => {
       const label = `webgpu-token-sampler.${name}`;
-      const module = device.createShaderModule({ label, code: codeOf(kernel, type, tuning, processed) });
-      return device.createComputePipeline(
-        describe(device, label, kernel, module, pipelines.layouts, tuning, processed),
-      );
+      const module = device.createShaderModule({ label, code: codeOf(kernel, type, tuning, variant) });
+      return device.createComputePipeline(describe(device, label, kernel, module, pipelines.layouts, tuning, variant));
     };
+    const made = new Map<string, GPUComputePipeline>();
     known = {
-      kernels: lazily(PROCESSING_KERNELS, (kernel, name) => make(name, kernel, false)),
-      processed: lazily(KERNELS, (kernel, name) => make(`${name}.processed`, kernel, true)),
+      processing: lazily(PROCESSING_KERNELS, (kernel, name) => make(name, kernel, PLAIN)),
+      kernel: (name, variant) => {
+        const { processed } = variant;
+        const staged = variant.staged && stagesOf(name).includes(true);
+        if (!processed && !staged) return pipelines.kernels[name as keyof Pipelines["kernels"]];
+        const label = `${name}${processed ? ".processed" : ""}${staged ? ".staged" : ""}`;
+        let pipeline = made.get(label);
+        if (pipeline === undefined) made.set(label, (pipeline = make(label, KERNELS[name], { processed, staged })));
+        return pipeline;
+      },
     };
-    processing.set(pipelines, known);
+    further.set(pipelines, known);
   }
   return known;
 }

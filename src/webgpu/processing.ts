@@ -3,11 +3,10 @@ import type { HistoryTokens } from "../history.ts";
 import { MAX_HISTORY, type ProcessPlan } from "../processing.ts";
 import type { LogitsType } from "../reference/convert.ts";
 import { type MaskCopy, packControls } from "./controls.ts";
-import type { KernelName } from "./kernels.ts";
 import { RECORD_TOKEN, RECORD_WORDS } from "./pack.ts";
-import { type Pipelines, type ProcessingPipelines, processingPipelines } from "./pipelines.ts";
+import { type FurtherPipelines, furtherPipelines, type Pipelines } from "./pipelines.ts";
 import type { Tuning } from "./tuning.ts";
-import { sameWords, USAGE, type Workspace } from "./workspace.ts";
+import { type CallRing, sameWords, USAGE, type Workspace } from "./workspace.ts";
 
 /** What the sampler was made for. */
 export interface ProcessingShape {
@@ -39,7 +38,7 @@ export interface PlacedControls {
 interface Slot {
   buffer: GPUBuffer;
   words: Uint32Array | undefined;
-  group: GPUBindGroup | undefined;
+  readonly groups: Map<CallRing, GPUBindGroup>;
 }
 
 /** What turns logits into processed ones on the GPU. Nothing is compiled or allocated before a call needs it. */
@@ -68,13 +67,8 @@ export class Processing {
   }
 
   /** The kernels, compiled when first asked for. */
-  get compiled(): ProcessingPipelines {
-    return processingPipelines(this.#device, this.#pipelines, this.#shape.logitsType, this.#shape.tuning);
-  }
-
-  /** The kernel that reads processed logits. */
-  kernel(name: KernelName): GPUComputePipeline {
-    return this.compiled.processed[name];
+  get compiled(): FurtherPipelines {
+    return furtherPipelines(this.#device, this.#pipelines, this.#shape.logitsType, this.#shape.tuning);
   }
 
   /** The processed logits of a dispatch: [rows], see `shaders/lib/overlay.wgsl`. */
@@ -86,12 +80,14 @@ export class Processing {
    * Puts a dispatch's controls where the GPU finds them when `encoder` runs.
    *
    * @param plans one per row of the dispatch
+   * @param ring where the dispatch's call lies
    * @param own for a dispatch whose call lies in another buffer than the workspace's, or that looks at a copy of the history
    * @throws RangeError if one encoder holds more calls with different controls than there are slots
    */
   place(
     encoder: GPUCommandEncoder,
     plans: readonly (ProcessPlan | undefined)[],
+    ring: CallRing,
     own?: { readonly calls: GPUBuffer; readonly history: GPUBuffer },
   ): PlacedControls {
     const { maxHistory, vocabSize } = this.#shape;
@@ -100,10 +96,7 @@ export class Processing {
     const entries = Math.max(listed, Math.min(reach, maxHistory, MAX_HISTORY));
     return {
       buffer: slot.buffer,
-      group:
-        own === undefined
-          ? (slot.group ??= this.#group(slot.buffer, this.#workspace.ring.buffer, this.history.buffer))
-          : this.#group(slot.buffer, own.calls, own.history),
+      group: own === undefined ? this.#groupOf(slot, ring) : this.#group(slot.buffer, own.calls, ring, own.history),
       copies,
       counters: Math.min(Math.ceil(entries / this.#shape.tuning.streamWorkgroup), MOST_COUNTERS),
     };
@@ -118,18 +111,18 @@ export class Processing {
 
   /** Processes logits: group 0 holds the model's, group 1 these controls. */
   process(pass: GPUComputePassEncoder, { counters }: PlacedControls, rows: number): void {
-    const { kernels } = this.compiled;
+    const { processing } = this.compiled;
     if (counters > 0) {
-      pass.setPipeline(kernels.count);
+      pass.setPipeline(processing.count);
       pass.dispatchWorkgroups(counters, rows);
     }
-    pass.setPipeline(kernels.process);
+    pass.setPipeline(processing.process);
     pass.dispatchWorkgroups(this.#markGroups, rows);
   }
 
   /** Leaves the overlay as it was, with the same groups as {@link process}. */
   clear(pass: GPUComputePassEncoder, rows: number): void {
-    pass.setPipeline(this.compiled.kernels.clear);
+    pass.setPipeline(this.compiled.processing.clear);
     pass.dispatchWorkgroups(this.#markGroups, rows);
   }
 
@@ -137,9 +130,17 @@ export class Processing {
     return Math.ceil(this.#markWords / this.#shape.tuning.streamWorkgroup);
   }
 
-  #group(controls: GPUBuffer, calls: GPUBuffer, history: GPUBuffer): GPUBindGroup {
+  #groupOf(slot: Slot, ring: CallRing): GPUBindGroup {
+    let group = slot.groups.get(ring);
+    if (group === undefined) {
+      slot.groups.set(ring, (group = this.#group(slot.buffer, ring.buffer, ring, this.history.buffer)));
+    }
+    return group;
+  }
+
+  #group(controls: GPUBuffer, calls: GPUBuffer, { slotBytes }: CallRing, history: GPUBuffer): GPUBindGroup {
     const resources: GPUBufferBinding[] = [
-      { buffer: calls, size: this.#workspace.ring.slotBytes },
+      { buffer: calls, size: slotBytes },
       { buffer: controls },
       { buffer: this.overlay },
       { buffer: history },
@@ -177,7 +178,7 @@ export class Processing {
       slot = {
         buffer: this.#workspace.buffer("controls", size, USAGE.STORAGE | USAGE.COPY_DST),
         words: undefined,
-        group: undefined,
+        groups: new Map(),
       };
       this.#slots[index] = slot;
     }
@@ -196,7 +197,7 @@ export class GpuHistory implements EngineHistory {
   readonly #workspace: Workspace;
   readonly #pipelines: Pipelines;
   readonly #shape: ProcessingShape;
-  readonly #compiled: () => ProcessingPipelines;
+  readonly #compiled: () => FurtherPipelines;
   /** Rows of (first, length, prompt, outputs, ring); a few words that nobody reads where there is no history. */
   readonly buffer: GPUBuffer;
   readonly #drawn = new Map<string, GPUBindGroup>();
@@ -211,7 +212,7 @@ export class GpuHistory implements EngineHistory {
     workspace: Workspace,
     pipelines: Pipelines,
     shape: ProcessingShape,
-    compiled: () => ProcessingPipelines,
+    compiled: () => FurtherPipelines,
   ) {
     this.#device = device;
     this.#workspace = workspace;
@@ -294,7 +295,7 @@ export class GpuHistory implements EngineHistory {
   }
 
   #append(pass: GPUComputePassEncoder, group: GPUBindGroup, rows: number): void {
-    pass.setPipeline(this.#compiled().kernels.append);
+    pass.setPipeline(this.#compiled().processing.append);
     pass.setBindGroup(0, group);
     pass.dispatchWorkgroups(Math.ceil(rows / this.#shape.tuning.streamWorkgroup));
   }

@@ -2,7 +2,9 @@
  * The one place where shader text is put together: library files, then the kernel, then specialisation by flags.
  */
 import { wgsl } from "wgsl-preprocessor/wgsl-preprocessor.js";
+import adaptive from "../../shaders/lib/adaptive.wgsl?raw";
 import bindings from "../../shaders/lib/bindings.wgsl?raw";
+import fixed from "../../shaders/lib/fixed.wgsl?raw";
 import float32 from "../../shaders/lib/float32.wgsl?raw";
 import history from "../../shaders/lib/history.wgsl?raw";
 import int64 from "../../shaders/lib/int64.wgsl?raw";
@@ -26,12 +28,14 @@ export interface ShaderFlags {
   readonly SUBGROUPS: boolean;
   /** Logits are read as processed. */
   readonly PROCESSED: boolean;
+  /** Rows may have more stages than top-k, top-p and min-p. */
+  readonly STAGES: boolean;
 }
 
 /** What a kernel does, which tells what has to stand in front of it. */
 export type LibraryName = "sampling" | "draw" | "processing" | "history";
 
-const SAMPLING = [params, int64, keys, weights, philox, logits, overlay, bindings];
+const SAMPLING = [params, int64, fixed, keys, weights, adaptive, philox, logits, overlay, bindings];
 const LIBRARIES: Readonly<Record<LibraryName, readonly string[]>> = {
   sampling: SAMPLING,
   draw: [...SAMPLING, row, token],

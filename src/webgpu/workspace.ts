@@ -33,10 +33,10 @@ export class Workspace {
   readonly #noMasses: GPUBuffer;
   #masses: GPUBuffer | undefined;
   #upload: GPUBuffer | undefined;
-  #groups: { lean?: GPUBindGroup; full?: GPUBindGroup } = {};
+  readonly #groups = new Map<CallRing, { lean?: GPUBindGroup; full?: GPUBindGroup }>();
+  readonly #rings: { plain?: CallRing; staged?: CallRing } = {};
   readonly records: GPUBuffer;
   readonly tokens: GPUBuffer;
-  readonly ring: CallRing;
 
   constructor(device: GPUDevice, pipelines: Pipelines, shape: WorkspaceShape) {
     this.#device = device;
@@ -46,15 +46,25 @@ export class Workspace {
     this.nothing = this.buffer("nothing", 16, STORAGE);
     this.#delegates = this.buffer("delegates", 4 * shape.chunkRows * shape.groups, STORAGE);
     this.#noMasses = this.buffer("no-masses", 8, STORAGE);
-    this.records = this.buffer("records", 4 * RECORD_WORDS * shape.maxBatch, STORAGE | COPY_SRC);
+    this.records = this.buffer("records", 4 * RECORD_WORDS * shape.maxBatch, STORAGE | COPY_SRC | COPY_DST);
     this.tokens = this.buffer("tokens", 4 * shape.maxBatch, STORAGE | COPY_SRC);
-    const alignment = device.limits.minStorageBufferOffsetAlignment;
-    const slotBytes = Math.ceil(callBytes(shape.chunkRows) / alignment) * alignment;
+    this.ring(false);
+  }
+
+  /** Where calls are put down; those whose plans have stages, which are longer, in a ring of their own. */
+  ring(staged: boolean): CallRing {
+    return (this.#rings[staged ? "staged" : "plain"] ??= this.#makeRing(staged));
+  }
+
+  #makeRing(staged: boolean): CallRing {
+    const shape = this.#shape;
+    const alignment = this.#device.limits.minStorageBufferOffsetAlignment;
+    const slotBytes = Math.ceil(callBytes(shape.chunkRows, staged) / alignment) * alignment;
     const chunks = Math.ceil(shape.maxBatch / shape.chunkRows);
     const affordable = Math.floor((0.03 * shape.rowBytes * shape.maxBatch) / slotBytes);
     const slots = Math.max(Math.min(affordable, MOST_SLOTS), FEWEST_SLOTS, 2 * chunks);
-    const calls = this.buffer("calls", slotBytes * slots, STORAGE | COPY_DST);
-    this.ring = new CallRing(device, calls, slotBytes, slots, chunks);
+    const calls = this.buffer("calls", slotBytes * slots, USAGE.STORAGE | USAGE.COPY_DST);
+    return new CallRing(this.#device, calls, slotBytes, slots, chunks);
   }
 
   /** Makes a buffer that lives until `release` or `destroy`. */
@@ -80,11 +90,13 @@ export class Workspace {
   }
 
   /** The workspace bind group; with room for the masses of groups, which is made when first needed. */
-  bindGroup(withMasses: boolean): GPUBindGroup {
-    if (!withMasses && this.#groups.full === undefined) {
-      return (this.#groups.lean ??= this.makeBindGroup(this.ring.buffer, this.ring.slotBytes, this.records, false));
+  bindGroup(withMasses: boolean, ring: CallRing): GPUBindGroup {
+    let groups = this.#groups.get(ring);
+    if (groups === undefined) this.#groups.set(ring, (groups = {}));
+    if (!withMasses && groups.full === undefined) {
+      return (groups.lean ??= this.makeBindGroup(ring.buffer, ring.slotBytes, this.records, false));
     }
-    return (this.#groups.full ??= this.makeBindGroup(this.ring.buffer, this.ring.slotBytes, this.records, true));
+    return (groups.full ??= this.makeBindGroup(ring.buffer, ring.slotBytes, this.records, true));
   }
 
   /** A workspace bind group with calls and records of one's own. */

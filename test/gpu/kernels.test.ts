@@ -17,11 +17,12 @@ import {
   keyOfBits,
   MAX_DISTANCE,
 } from "../../src/reference/numeric.ts";
+import { emptyState } from "../../src/reference/stages.ts";
 import type { KernelName } from "../../src/webgpu/kernels.ts";
-import { callBytes, packCall, RECORD_WORDS, unpackRecord } from "../../src/webgpu/pack.ts";
-import { pipelinesFor } from "../../src/webgpu/pipelines.ts";
+import { callBytes, packCall, RECORD_STATE, RECORD_WORDS, unpackRecord } from "../../src/webgpu/pack.ts";
+import { furtherPipelines, pipelinesFor } from "../../src/webgpu/pipelines.ts";
 import { type Tuning, tuningFor } from "../../src/webgpu/tuning.ts";
-import { show } from "../support/cases.ts";
+import { show, stagedSets } from "../support/cases.ts";
 import { bufferOf, sharedDevice, wordsOf } from "../support/device.ts";
 import { batch, type InputName, inputNames } from "../support/inputs.ts";
 
@@ -30,6 +31,8 @@ const SENTINEL = 0xa5a5_a5a5;
 const GUARD = 64;
 /** Rows of other calls in front of and behind the ones under test. */
 const FIRST_ROW = 2;
+/** Words of a record that stages keep from token to token. */
+const STATE = [RECORD_STATE, RECORD_STATE + 1, RECORD_STATE + 2];
 
 /** Buffers of one call, as the kernels see them. */
 class Bench {
@@ -38,6 +41,7 @@ class Bench {
   readonly #pipelines;
   readonly #buffers: Record<string, GPUBuffer>;
   readonly #rows: number;
+  readonly #staged: boolean;
 
   static async create(
     logits: Float32Array,
@@ -61,6 +65,7 @@ class Bench {
     this.#rows = logits.length / vocab;
     this.groups = Math.ceil(Math.ceil((vocab + 3) / 4) / (tuning.quads * tuning.lanes)) * tuning.lanes;
     const plan = planRow(params, vocab);
+    this.#staged = plan.stages !== undefined;
     const shape = {
       vocab,
       groups: this.groups,
@@ -74,10 +79,11 @@ class Bench {
       shape,
       Array.from({ length: this.#rows }, () => plan),
       () => 77n,
+      this.#staged,
     );
     const records = new Uint32Array(RECORD_WORDS * (this.#rows + 2 * FIRST_ROW)).fill(SENTINEL);
     for (let row = FIRST_ROW; row < FIRST_ROW + this.#rows; row++)
-      records.fill(0, row * RECORD_WORDS, row * RECORD_WORDS + 3);
+      for (const word of [0, 1, 2, ...STATE]) records[row * RECORD_WORDS + word] = 0;
     const sentinels = (words: number): GPUBuffer => bufferOf(device, new Uint32Array(words + GUARD).fill(SENTINEL));
     this.#buffers = {
       logits: bufferOf(device, logits),
@@ -102,18 +108,23 @@ class Bench {
         layout: this.#pipelines.layouts[name],
         entries: names.map((buffer, binding) => ({
           binding,
-          resource: { buffer: this.#buffers[buffer]!, ...(buffer === "call" && { size: callBytes(this.#rows) }) },
+          resource: {
+            buffer: this.#buffers[buffer]!,
+            ...(buffer === "call" && { size: callBytes(this.#rows, this.#staged) }),
+          },
         })),
       });
+    const further = furtherPipelines(device, this.#pipelines, "float32", this.tuning);
     const encoder = device.createCommandEncoder();
     const pass = encoder.beginComputePass();
     pass.setBindGroup(0, group("inputs", "logits", "logits"));
     pass.setBindGroup(1, group("workspace", "call", "delegates", "masses", "records"), [0]);
     for (const kernel of kernels) {
-      pass.setPipeline(this.#pipelines.kernels[kernel]);
-      if (kernel === "draw") pass.setBindGroup(2, group("tokens", "tokens"));
+      const row = kernel === "draw" || kernel === "stages";
+      pass.setPipeline(further.kernel(kernel, { processed: false, staged: this.#staged }));
+      if (row) pass.setBindGroup(2, group("tokens", "tokens"));
       if (kernel === "list") pass.setBindGroup(2, group("listing", "listing"));
-      if (kernel === "draw") pass.dispatchWorkgroups(this.#rows);
+      if (row) pass.dispatchWorkgroups(this.#rows);
       else pass.dispatchWorkgroups(Math.ceil(this.groups / this.tuning.streamWorkgroup), this.#rows);
     }
     pass.end();
@@ -268,6 +279,55 @@ describe.each(tunings)("%j", (tuning) => {
             untouched.every((word) => word === SENTINEL),
             "records of other rows",
           ).toBe(true);
+        }
+        bench.destroy();
+      }
+    }
+  });
+
+  test("stages and list: the token, its weight, the mass, the kept set with its weights, and what is kept for the next", async () => {
+    for (const [index, params] of stagedSets.entries()) {
+      for (const [name, vocab] of cases.filter((_, at) => at % 5 === index % 5)) {
+        const seeded = { ...params, seed: BigInt(index), position: 5 };
+        const plan = planRow(seeded, vocab);
+        const logits = batch([name], vocab, 3, 3);
+        const bench = await Bench.create(logits, vocab, seeded, tuning);
+        const states = [emptyState(), emptyState(), emptyState()];
+        // Three tokens of each row, since some stages depend on what was drawn.
+        for (let step = 0; step < 3; step++) {
+          bench.run("max", "stages");
+          if (step === 0) bench.run("list");
+          const records = await bench.read("records");
+          const listing = await bench.read("listing");
+          for (let row = 0; row < 3; row++) {
+            const label = `batch([${name}], ${vocab}, 3, 3), row ${row}, token ${step}, ${show(seeded)}`;
+            const logitsOfRow = logits.subarray(row * vocab, (row + 1) * vocab);
+            const before = states[row]!;
+            const { state = before, ...twin } = draw(logitsOfRow, max(logitsOfRow), plan, seeded.seed, 5n, before);
+            expect(unpackRecord(records, FIRST_ROW + row), label).toEqual(twin);
+            const words = records.subarray((FIRST_ROW + row) * RECORD_WORDS + RECORD_STATE);
+            expect([words[0]! | 0, words[1], words[2]], label).toEqual([
+              state.mirostat,
+              state.adaptiveSum,
+              state.adaptiveTotal,
+            ]);
+            states[row] = state;
+            if (step > 0) continue;
+            const kept = list(logitsOfRow, plan, undefined, { seed: seeded.seed, position: 5n, state: before });
+            const [count, , first] = listing.subarray(3 * (FIRST_ROW + row));
+            const entries = Array.from({ length: count! }, (_, entry) => [
+              ...listing.subarray(3 * (first! + entry), 3 * (first! + entry) + 3),
+            ]);
+            entries.sort((a, b) => b[1]! - a[1]! || a[0]! - b[0]!);
+            expect(
+              entries.map(([id]) => id),
+              label,
+            ).toEqual([...kept.tokens]);
+            expect(
+              entries.map(([, , weight]) => weight),
+              label,
+            ).toEqual([...kept.weights]);
+          }
         }
         bench.destroy();
       }

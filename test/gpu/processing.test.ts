@@ -17,7 +17,7 @@ import { process } from "../../src/reference/process.ts";
 import { packControls } from "../../src/webgpu/controls.ts";
 import type { ProcessingKernelName } from "../../src/webgpu/kernels.ts";
 import { packCall } from "../../src/webgpu/pack.ts";
-import { pipelinesFor, processingPipelines } from "../../src/webgpu/pipelines.ts";
+import { pipelinesFor, furtherPipelines } from "../../src/webgpu/pipelines.ts";
 import { tuningFor } from "../../src/webgpu/tuning.ts";
 import { candidatesDifference, sampleDifference } from "../support/cases.ts";
 import { bufferOf, COPY_DST, COPY_SRC, requestDevice, sharedDevice, STORAGE, wordsOf } from "../support/device.ts";
@@ -121,7 +121,7 @@ class Bench {
   ) {
     this.#pipelines = pipelines;
     this.#tuning = tuning;
-    this.#processing = processingPipelines(device, pipelines, "float32", tuning);
+    this.#processing = furtherPipelines(device, pipelines, "float32", tuning);
     const vocab = rows[0]!.logits.length;
     const capacity = rows[0]!.history.ring.length;
     this.#rows = rows.length;
@@ -177,7 +177,7 @@ class Bench {
     const encoder = device.createCommandEncoder();
     const pass = encoder.beginComputePass();
     for (const kernel of kernels) {
-      pass.setPipeline(this.#processing.kernels[kernel]);
+      pass.setPipeline(this.#processing.processing[kernel]);
       if (kernel === "append") {
         pass.setBindGroup(0, group("appending", "job", "incoming", "history"));
         pass.dispatchWorkgroups(Math.ceil(this.#rows / this.#tuning.streamWorkgroup));

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { KERNELS, PROCESSING_KERNELS } from "../../src/webgpu/kernels.ts";
+import { type KernelName, KERNELS, PROCESSING_KERNELS, stagesOf } from "../../src/webgpu/kernels.ts";
 import { shaderSource } from "../../src/webgpu/shader.ts";
 import { sharedDevice } from "../support/device.ts";
 
@@ -18,11 +18,12 @@ test.each(Object.keys(kernels) as (keyof typeof kernels)[])(
         [true, true],
       ] as const) {
         for (const PROCESSED of name in KERNELS ? [false, true] : [false]) {
-          const module = device.createShaderModule({
-            code: shaderSource(kernels[name].source, { HALF, BFLOAT, SUBGROUPS, PROCESSED }, kernels[name].library),
-          });
-          const { messages } = await module.getCompilationInfo();
-          expect(messages.map(({ lineNum, message }) => `${lineNum}: ${message}`)).toEqual([]);
+          for (const STAGES of name in KERNELS ? stagesOf(name as KernelName) : [false]) {
+            const flags = { HALF, BFLOAT, SUBGROUPS, PROCESSED, STAGES };
+            const code = shaderSource(kernels[name].source, flags, kernels[name].library);
+            const { messages } = await device.createShaderModule({ code }).getCompilationInfo();
+            expect(messages.map(({ lineNum, message }) => `${lineNum}: ${message}`)).toEqual([]);
+          }
         }
       }
     }

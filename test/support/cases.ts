@@ -4,7 +4,7 @@ import type { SamplingParams } from "../../src/params.ts";
 import type { RowCandidates } from "../../src/reference/list.ts";
 
 /** Every filter alone and combined, in all orders; boundary values beside usual ones. */
-export const paramSets: readonly SamplingParams[] = [
+export const paramSets: readonly (SamplingParams & { readonly order?: "transformers" | "vllm" | "llama.cpp" })[] = [
   {},
   { temperature: 0 },
   { temperature: 0.2 },
@@ -39,6 +39,73 @@ export const paramSets: readonly SamplingParams[] = [
   // Half of equal tokens just reach the mass needed; two of three equal tokens miss it by one half, rounded up to one.
   { topP: (2 ** 31 + 2 ** 12) / 2 ** 32 },
   { topP: ((2 ** 33 + 1) / 3 + 2 ** 12) / 2 ** 32 },
+];
+
+/** Every stage alone, and combined in presets and in orders of one's own. */
+export const stagedSets: readonly SamplingParams[] = [
+  { typicalP: 0.2 },
+  { typicalP: 0.9, temperature: 1.7 },
+  { typicalP: 0.95, topK: 100, minKeep: 5 },
+  { typicalP: 0.5, minKeep: 400 },
+  { topNSigma: 1 },
+  { topNSigma: 0.3, temperature: 2, minP: 0.01 },
+  { topNSigma: 2.5, order: "llama.cpp", topK: 700 },
+  { epsilonCutoff: 9e-4 },
+  { epsilonCutoff: 0.3, minKeep: 3 },
+  { epsilonCutoff: 1e-7, temperature: 3 },
+  { etaCutoff: 9e-4 },
+  { etaCutoff: 0.2, temperature: 2 },
+  { topH: 0.4 },
+  { topH: 0.9, temperature: 2 },
+  { topH: 1, minP: 0.5 },
+  { xtcProbability: 1, xtcThreshold: 0.05 },
+  { xtcProbability: 0.5, xtcThreshold: 0.1, topP: 0.9 },
+  { xtcProbability: 1, xtcThreshold: 1e-4, minKeep: 3, temperature: 1.5 },
+  { xtcProbability: 1, xtcThreshold: 0, topK: 600 },
+  {
+    xtcProbability: 1,
+    xtcThreshold: 0.001,
+    typicalP: 0.8,
+    order: ["xtc", "typicalP", "temperature"],
+    temperature: 0.7,
+  },
+  { minKeep: 3, topP: 0.05 },
+  { minKeep: 40, minP: 0.9, topK: 2 },
+  { minKeep: 5000, topP: 0.5 },
+  { dynatempRange: 0.7 },
+  { dynatempRange: 1, dynatempExponent: 0.5, temperature: 0.6, minP: 0.1, order: "llama.cpp" },
+  { dynatempRange: 0.5, dynatempExponent: 3, temperature: 0, topK: 30 },
+  { mirostat: 2 },
+  { mirostat: 2, mirostatTau: 1, mirostatEta: 0.5, temperature: 1.5 },
+  { mirostat: 1 },
+  { mirostat: 1, mirostatTau: 2, topK: 60 },
+  { adaptiveP: 0.5, minP: 0.05 },
+  { adaptiveP: 0.2, adaptiveDecay: 0.5 },
+  { order: "joint", topK: 20, topP: 0.6 },
+  { order: "joint", topK: 900, topP: 0.99, temperature: 2 },
+  { order: ["topP", "temperature", "topK", "minP"], topP: 0.9, temperature: 1.4, topK: 30, minP: 0.02 },
+  { order: ["minP", "topK", "temperature", "topP"], topP: 0.7, temperature: 0.5, topK: 800, minP: 0.001 },
+  {
+    temperature: 0.8,
+    topNSigma: 2,
+    topK: 50,
+    typicalP: 0.9,
+    topP: 0.95,
+    minP: 0.02,
+    xtcProbability: 1,
+    xtcThreshold: 0.05,
+    order: "llama.cpp",
+  },
+  {
+    temperature: 1.2,
+    topH: 0.95,
+    topK: 80,
+    topP: 0.98,
+    minP: 0.01,
+    typicalP: 0.9,
+    epsilonCutoff: 1e-4,
+    etaCutoff: 1e-3,
+  },
 ];
 
 /** A parameter set as it reads in the name of a test. */

@@ -1,5 +1,5 @@
 /** The page in English; `zh.ts` has the same names. */
-import type { SamplingOrder } from "webgpu-token-sampler";
+import type { SamplingOrder } from "../controls.ts";
 import type { Tab } from "../state.ts";
 import type { RowName } from "../playground/rows.ts";
 
