@@ -32,7 +32,7 @@ fn list_main(@builtin(workgroup_id) workgroup_id: vec3<u32>, @builtin(local_invo
         if (slot < room) {
           let distance = distance_of_key(half_max, key, records[record].draw_scale);
 #if STAGES
-          let adaptive = Adaptive(records[record].adaptive_aim, records[record].adaptive_unit);
+          let adaptive = adaptive_of(record);
           let weight = adapted(exp2fix(vec4(distance)), adaptive).x;
 #else
           let weight = exp2fix(vec4(distance)).x;

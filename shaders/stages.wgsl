@@ -571,14 +571,39 @@ fn adaptive_memory(record: u32, stages: Stages) -> vec2<u32> {
   return memory;
 }
 
-fn adaptive_of(stages: Stages, memory: vec2<u32>, mass: vec2<u32>) -> Adaptive {
+fn adaptive_for(kept: Kept, scale: f32, stages: Stages, memory: vec2<u32>, mass: vec2<u32>) -> Adaptive {
   let average = quotient(vec2(memory.x, 0u), 31u, vec2(memory.y, 0u));
   let wanted = stages.adaptive_target;
   var aim = wanted - min(wanted, max(average, wanted) - wanted);
   if (average < wanted) {
     aim = wanted + min(wanted - average, WEIGHT_ONE - wanted);
   }
-  return Adaptive(aim, quotient(vec2(0u, 0x80000000u), 0u, mass));
+  var result = Adaptive(aim, quotient(vec2(0u, 0x80000000u), 0u, mass), 0u);
+  var nearest = NOWHERE;
+  if (kept.end != NOWHERE) {
+    for (var i = kept.start + lid; i < kept.end; i += WORKGROUP_SIZE) {
+      nearest = min(nearest, adaptive_distance(weight_of_key(half_max, key_of_entry(i), scale), result));
+    }
+  } else {
+    for (var i = lid; i < run_count(); i += WORKGROUP_SIZE) {
+      let run = run_at(i);
+      if (!run_has(run, kept.part)) {
+        continue;
+      }
+      for (var quad = run.first; quad < run.end; quad += LANES) {
+        let here = tokens_at(quad, run.whole, kept.part);
+        let weights = exp2fix(distances(half_max, here.bits, scale));
+        for (var lane = 0u; lane < 4u; lane++) {
+          if (here.keys[lane] != 0u) {
+            nearest = min(nearest, adaptive_distance(weights[lane], result));
+          }
+        }
+      }
+    }
+  }
+  share_extremes(nearest, 0u);
+  result.nearest = uniform_word(atomicLoad(&smallest));
+  return result;
 }
 
 fn key_of_token(id: u32) -> u32 {
@@ -703,7 +728,7 @@ fn stages_main(@builtin(workgroup_id) workgroup_id: vec3<u32>, @builtin(local_in
           }
         }
         case ADAPTIVE_P: {
-          adaptive = adaptive_of(stages, memory, totals.first);
+          adaptive = adaptive_for(kept, scale, stages, memory, totals.first);
         }
         default: {}
       }
@@ -743,6 +768,7 @@ fn stages_main(@builtin(workgroup_id) workgroup_id: vec3<u32>, @builtin(local_in
   if (lid == 0u) {
     records[record].adaptive_aim = adaptive.aim;
     records[record].adaptive_unit = adaptive.unit;
+    records[record].adaptive_nearest = adaptive.nearest;
     if (status == STATUS_OK && (plan.flags & FLAG_GREEDY) == 0u) {
       let key = key_of_token(drawn.token);
       if (stages.mirostat != 0u) {

@@ -11,6 +11,12 @@
 @group(1) @binding(2) var<storage, read_write> masses: array<vec2<u32>>; // [rows, groups]
 @group(1) @binding(3) var<storage, read_write> records: array<RowRecord>; // [batch]
 
+#if STAGES
+fn adaptive_of(record: u32) -> Adaptive {
+  return Adaptive(records[record].adaptive_aim, records[record].adaptive_unit, records[record].adaptive_nearest);
+}
+
+#endif
 // What the last draw kept of a row.
 fn kept_part(record: u32) -> Part {
   let after = Cut(records[record].after_key, records[record].after_id);

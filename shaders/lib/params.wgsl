@@ -88,9 +88,10 @@ struct RowRecord {
   after_id: u32,
   base_key: u32, // of the first of them: distances and weights are relative to it
   draw_scale: f32, // the scale of the weights
-  // What adaptive-p weighs by: its target, in 2^-31, and 2^63 / mass, or 0 where it does not run.
+  // What adaptive-p weighs by, see adaptive.wgsl.
   adaptive_aim: u32,
   adaptive_unit: u32,
+  adaptive_nearest: u32,
   // What stages keep from token to token; 0 before the first. Mirostat: how far its limit is above twice its target.
   // Adaptive-p: the sum of probabilities drawn, and of their weights.
   mirostat: i32,

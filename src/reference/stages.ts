@@ -378,9 +378,11 @@ class Run {
     const aim = Math.max(0, Math.min(2 * adaptiveTarget - quotient(sum, total, 31), WEIGHT_ONE));
     const unit = quotient(1n << 63n, mass);
     const probabilities = weights.map((weight) => product(weight, unit, 32)); // in 2^-31
+    const away = probabilities.map((probability) => adaptiveDistance(Math.abs(probability - aim)));
+    const nearest = away.reduce((least, distance) => Math.min(least, distance), Infinity);
     return {
       tokens,
-      weights: probabilities.map((probability) => exp2fix(adaptiveDistance(Math.abs(probability - aim)))),
+      weights: away.map((distance) => exp2fix(Math.min(distance - nearest, MAX_DISTANCE))),
       next: (index) => ({
         ...this.#state,
         adaptiveSum: product(sum, adaptiveDecay, 32) + Math.floor(probabilities[index]! / 2 ** 11),
@@ -420,5 +422,5 @@ function scaleOf(temperature: number): number {
 /** What adaptive-p makes of a difference between a probability and the target, both in 2^-31: `10·d²/(1+d)` at `d` = 0.3 each. */
 function adaptiveDistance(difference: number): number {
   const d = product(difference, 54_613, 31); // 2^14 / 0.3
-  return Math.min(Math.floor((Math.floor((d * d) / (16_384 + d)) * 59_093) / 64), MAX_DISTANCE);
+  return Math.floor((Math.floor((d * d) / (16_384 + d)) * 59_093) / 64);
 }

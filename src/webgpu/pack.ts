@@ -12,10 +12,10 @@ const CALL_WORDS = 8;
 const PLAN_WORDS = 10;
 const STAGES_WORDS = 24;
 /** Words of one `RowRecord`. */
-export const RECORD_WORDS = 20;
+export const RECORD_WORDS = 21;
 /** Word of the token in it, and of the state that stages keep. */
 export const RECORD_TOKEN = 3;
-export const RECORD_STATE = 17;
+export const RECORD_STATE = 18;
 
 const STATUS: readonly RowStatus[] = ["ok", "masked", "nan"];
 
