@@ -1,3 +1,5 @@
+import type { GPUCommandEncoder } from "./webgpu-types.ts";
+
 /** What checks of arguments have in common: every message names the argument, what is allowed, and the value. */
 
 /** A number, or the default if it is left out. */
@@ -18,4 +20,34 @@ export function show(value: unknown): string {
   if (typeof value === "bigint") return `${value}n`;
   if (typeof value === "object" && value !== null) return Object.prototype.toString.call(value).slice(8, -1);
   return String(value);
+}
+
+/** A row of the batch. */
+export function rowOf(name: string, row: number, rows: number): number {
+  if (typeof row !== "number") throw new TypeError(`${name}: expected a number, got ${show(row)}`);
+  if (!Number.isInteger(row) || row < 0 || row >= rows) {
+    throw new RangeError(`${name}: expected a row from 0 to ${rows - 1}, got ${show(row)}`);
+  }
+  return row;
+}
+
+/** Which row becomes what which one was, from a list of the latter; rows that stay as they are left out. */
+export function rowPairs(
+  name: string,
+  sources: readonly number[] | Uint32Array | Int32Array,
+  rows: number,
+): [from: number, to: number][] {
+  if (typeof sources !== "object" || sources === null || !("length" in sources) || sources.length > rows) {
+    throw new RangeError(`${name}: expected at most ${rows} rows, got ${show(sources)}`);
+  }
+  return Array.from(sources as readonly number[], (from, to): [number, number] => {
+    return [rowOf(`${name}[${to}]`, from, rows), to];
+  }).filter(([from, to]) => from !== to);
+}
+
+/** Checks an encoder that may be left out. */
+export function encoderOf(encoder: GPUCommandEncoder | undefined): void {
+  if (encoder !== undefined && typeof (encoder as GPUCommandEncoder | null)?.clearBuffer !== "function") {
+    throw new TypeError(`encoder: expected a GPUCommandEncoder, got ${show(encoder)}`);
+  }
 }

@@ -2,6 +2,7 @@ import type { HistoryTokens } from "./history.ts";
 import type { RowPlan } from "./params.ts";
 import type { RowStatus } from "./reference/draw.ts";
 import type { RowCandidates } from "./reference/list.ts";
+import type { RowState } from "./reference/stages.ts";
 import type { GPUBuffer, GPUCommandEncoder } from "./webgpu-types.ts";
 
 /** What a call of `sample` returns, one entry per row. */
@@ -44,10 +45,19 @@ export interface EngineHistory {
   read(row: number): Promise<HistoryTokens>;
 }
 
+/** What both engines do with what stages know of the rows; see `SamplerState`. */
+export interface EngineState {
+  reset(rows: readonly number[], encoder?: GPUCommandEncoder): void;
+  /** Pairs of (from, to): every row is read before any is written. */
+  copy(pairs: readonly (readonly [from: number, to: number])[], encoder?: GPUCommandEncoder): void;
+  read(row: number): Promise<RowState>;
+}
+
 /** What both engines do. Everything they are given has been checked. */
 export interface Engine {
   readonly kind: "webgpu" | "cpu";
   readonly history: EngineHistory;
+  readonly state: EngineState;
   sample(logits: LogitsView, plans: readonly RowPlan[]): Promise<SampleResult>;
   candidates(logits: LogitsView, plans: readonly RowPlan[]): Promise<RowCandidates[]>;
   encode(encoder: GPUCommandEncoder, logits: LogitsView, tokens: TokensView, plans: readonly RowPlan[]): void;

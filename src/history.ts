@@ -1,4 +1,4 @@
-import { show } from "./check.ts";
+import { encoderOf, rowOf, rowPairs } from "./check.ts";
 import type { EngineHistory } from "./engine.ts";
 import { idsOf, type TokenList } from "./processing.ts";
 import type { GPUCommandEncoder } from "./webgpu-types.ts";
@@ -95,13 +95,7 @@ export class TokenHistory {
    */
   reorder(sources: readonly number[] | Uint32Array | Int32Array, encoder?: GPUCommandEncoder): void {
     this.#ready(encoder);
-    if (typeof sources !== "object" || sources === null || !("length" in sources) || sources.length > this.#rows) {
-      throw new RangeError(`sources: expected at most ${this.#rows} rows, got ${show(sources)}`);
-    }
-    const pairs = Array.from(sources as readonly number[], (from, to): [number, number] => {
-      this.#row(`sources[${to}]`, from);
-      return [from, to];
-    }).filter(([from, to]) => from !== to);
+    const pairs = rowPairs("sources", sources, this.#rows);
     if (pairs.length > 0) this.#engine.copy(pairs, encoder);
   }
 
@@ -119,16 +113,11 @@ export class TokenHistory {
         "history: this sampler keeps none; make it with maxHistory, the tokens that a row's history holds",
       );
     }
-    if (encoder !== undefined && typeof (encoder as { clearBuffer?: unknown } | null)?.clearBuffer !== "function") {
-      throw new TypeError(`encoder: expected a GPUCommandEncoder, got ${show(encoder)}`);
-    }
+    encoderOf(encoder);
   }
 
   #row(name: string, row: number): void {
-    if (typeof row !== "number") throw new TypeError(`${name}: expected a number, got ${show(row)}`);
-    if (!Number.isInteger(row) || row < 0 || row >= this.#rows) {
-      throw new RangeError(`${name}: expected a row from 0 to ${this.#rows - 1}, got ${show(row)}`);
-    }
+    rowOf(name, row, this.#rows);
   }
 
   #ids(name: string, tokens: TokenList): Uint32Array {

@@ -6,6 +6,7 @@
 export type { SampleResult } from "./engine.ts";
 export type { HistoryTokens, TokenHistory } from "./history.ts";
 export type { SamplingParams } from "./params.ts";
+export type { SamplerState, StageState } from "./state.ts";
 export type { SamplingOrder, StageName } from "./stages.ts";
 export type { DryParams, ProcessingParams, TokenList, TokenMask, TokenMaskLayout } from "./processing.ts";
 export type { LogitsType } from "./reference/convert.ts";

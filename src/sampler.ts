@@ -1,6 +1,7 @@
 import { type Engine, isGPUBuffer, type LogitsView, type SampleResult, type TokensView } from "./engine.ts";
 import { show } from "./check.ts";
 import { TokenHistory } from "./history.ts";
+import { SamplerState } from "./state.ts";
 import { type Abilities, planRows, type SamplingParams } from "./params.ts";
 import { MAX_HISTORY } from "./processing.ts";
 import { bytesPerLogit, type LogitsType } from "./reference/convert.ts";
@@ -155,6 +156,8 @@ export class Sampler {
   readonly maxHistory: number;
   /** The rows' tokens so far, for the parameters that look back. */
   readonly history: TokenHistory;
+  /** What Mirostat and adaptive-p have learned from the rows' tokens. */
+  readonly state: SamplerState;
   readonly #engine: Engine;
   readonly #abilities: Abilities;
   #destroyed = false;
@@ -168,6 +171,7 @@ export class Sampler {
     this.logitsType = logitsType;
     this.maxHistory = maxHistory;
     this.#abilities = { maxHistory, gpu: engine.kind === "webgpu" };
+    this.state = new SamplerState(engine.state, maxBatch, () => this.#alive());
     this.history = new TokenHistory(engine.history, vocabSize, maxBatch, maxHistory, () => this.#alive());
   }
 

@@ -186,15 +186,13 @@ export const STAGES: readonly StageName[] = [
   "adaptiveP",
 ];
 
-const LATER: readonly StageName[] = ["typicalP", "epsilonCutoff", "etaCutoff", "xtc"];
+const CUTOFFS: readonly StageName[] = ["epsilonCutoff", "etaCutoff"];
+const LATER: readonly StageName[] = ["typicalP", ...CUTOFFS, "xtc"];
 const LAST: readonly StageName[] = ["mirostat", "adaptiveP"];
 const PRESETS: Readonly<Record<string, readonly StageName[]>> = {
   transformers: ["temperature", "topNSigma", "topH", "topK", "topP", "minP", ...LATER, ...LAST],
   vllm: ["temperature", "topNSigma", "minP", "topK", "topP", "topH", ...LATER, ...LAST],
-  "llama.cpp": [
-    ...["topNSigma", "topK", "typicalP", "topP", "minP", "topH", "epsilonCutoff", "etaCutoff", "xtc", "temperature"],
-    ...LAST,
-  ] as StageName[],
+  "llama.cpp": ["topNSigma", "topK", "typicalP", "topP", "minP", "topH", ...CUTOFFS, "xtc", "temperature", ...LAST],
   joint: ["temperature", "topNSigma", "topH", "joint", "minP", ...LATER, ...LAST],
 };
 

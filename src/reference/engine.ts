@@ -1,6 +1,7 @@
 import {
   type Engine,
   type EngineHistory,
+  type EngineState,
   isGPUBuffer,
   type LogitsView,
   type SampleResult,
@@ -23,10 +24,10 @@ export class CpuEngine implements Engine {
   readonly #type: LogitsType;
   readonly #seedOf: (row: number) => bigint;
   readonly #positions: bigint[];
-  readonly #states: RowState[];
   readonly #widened: Float32Array;
   #scratch: ProcessScratch | undefined;
   readonly history: CpuHistory;
+  readonly state: CpuState;
 
   constructor(
     vocabSize: number,
@@ -40,7 +41,7 @@ export class CpuEngine implements Engine {
     this.#type = type;
     this.#seedOf = seedOf;
     this.#positions = new Array<bigint>(maxBatch).fill(0n);
-    this.#states = Array.from({ length: maxBatch }, emptyState);
+    this.state = new CpuState(maxBatch);
     this.#widened = new Float32Array(type === "float32" ? 0 : vocabSize);
   }
 
@@ -53,8 +54,8 @@ export class CpuEngine implements Engine {
       const plan = plans[row]!;
       const position = plan.position ?? this.#positions[row]!;
       const seed = plan.seed ?? this.#seedOf(row);
-      const sample = sampleRow(this.#processed(logits, row, plan), plan, seed, position, this.#states[row]);
-      if (sample.state !== undefined) this.#states[row] = sample.state;
+      const sample = sampleRow(this.#processed(logits, row, plan), plan, seed, position, this.state.rows[row]);
+      if (sample.state !== undefined) this.state.rows[row] = sample.state;
       const history = this.history.row(row);
       if (history !== undefined) append(history, [sample.token]);
       this.#positions[row] = BigInt.asUintN(64, position + 1n);
@@ -69,7 +70,7 @@ export class CpuEngine implements Engine {
     const listOf = (plan: RowPlan, row: number): RowCandidates => {
       const seed = plan.seed ?? this.#seedOf(row);
       const position = plan.position ?? this.#positions[row]!;
-      const context = { seed, position, state: this.#states[row] };
+      const context = { seed, position, state: this.state.rows[row] };
       return normalize(list(this.#processed(logits, row, plan), plan, undefined, context));
     };
     return Promise.resolve(plans.map(listOf));
@@ -142,6 +143,31 @@ class CpuHistory implements EngineHistory {
     const history = this.#rows[row]!;
     const tokens = Uint32Array.from({ length: history.length }, (_, index) => tokenAt(history, index));
     return Promise.resolve({ prompt: tokens.slice(0, history.prompt), output: tokens.slice(history.prompt) });
+  }
+}
+
+/** What stages know of the rows, in CPU memory. */
+class CpuState implements EngineState {
+  rows: RowState[];
+
+  constructor(rows: number) {
+    this.rows = Array.from({ length: rows }, emptyState);
+  }
+
+  reset(rows: readonly number[], encoder?: GPUCommandEncoder): void {
+    noEncoder(encoder);
+    for (const row of rows) this.rows[row] = emptyState();
+  }
+
+  copy(pairs: readonly (readonly [from: number, to: number])[], encoder?: GPUCommandEncoder): void {
+    noEncoder(encoder);
+    const rows = [...this.rows];
+    for (const [from, to] of pairs) rows[to] = this.rows[from]!;
+    this.rows = rows;
+  }
+
+  read(row: number): Promise<RowState> {
+    return Promise.resolve(this.rows[row]!);
   }
 }
 

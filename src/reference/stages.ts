@@ -35,7 +35,7 @@ export interface Staged {
 }
 
 /** Scale at which `topNSigma` measures logits: 2^-14 octaves. */
-export const SIGMA_SCALE: number = Math.fround(2 * Math.LOG2E * 2 ** 14);
+const SIGMA_SCALE: number = Math.fround(2 * Math.LOG2E * 2 ** 14);
 /** Further off than this, 128 octaves, is as far as can be for a deviation. */
 const SIGMA_REACH = 2 ** 21;
 /** How many tokens `topH` and Mirostat 1 look at. */

@@ -9,6 +9,7 @@ import { isStaged, needsMass, needsMassRoom, packCall, RECORD_WORDS, unpackRecor
 import { furtherPipelines, type Pipelines, pipelinesFor, type Variant } from "./pipelines.ts";
 import { type GpuHistory, type PlacedControls, Processing } from "./processing.ts";
 import { CHECK_HISTORY, CHECK_ROWS, CHECK_VOCAB, selfCheck } from "./self-check.ts";
+import { GpuState, type ReadBack } from "./state.ts";
 import { type Tuning, tuningFor } from "./tuning.ts";
 import { type CallRing, USAGE, Workspace } from "./workspace.ts";
 
@@ -71,6 +72,7 @@ export class WebGpuEngine implements Engine {
   readonly #bytes: 2 | 4;
   readonly #chunkRows: number;
   readonly #bindingLimit: number;
+  readonly state: GpuState;
   #inputs = new WeakMap<GPUBuffer, Map<string, GPUBindGroup>>();
   #targets = new WeakMap<GPUBuffer, GPUBindGroup>();
   readonly #loss: { readonly info?: GPUDeviceLostInfo };
@@ -157,12 +159,14 @@ export class WebGpuEngine implements Engine {
       chunkRows: this.#chunkRows,
       bindingLimit: this.#bindingLimit,
     });
-    this.#processing.history.readBack = (bytes, record) =>
+    const readBack: ReadBack = (bytes, record) =>
       this.#run(bytes, (readback) => {
-        const encoder = this.#encoder("history");
+        const encoder = this.#encoder("read");
         record(encoder, readback);
         this.#device.queue.submit([encoder.finish()]);
       });
+    this.#processing.history.readBack = readBack;
+    this.state = new GpuState(this.#device, this.#workspace, options.maxBatch, readBack);
     this.#loss = lossOf(this.#device);
   }
 

@@ -12,9 +12,10 @@ import process from "../../shaders/process.wgsl?raw";
 import stages from "../../shaders/stages.wgsl?raw";
 import type { LibraryName } from "./shader.ts";
 
-export type KernelName = "max" | "mass" | "draw" | "list" | "stages";
+export type FirstKernelName = "max" | "mass" | "draw" | "list";
+export type KernelName = FirstKernelName | "stages";
 /** Kernels that nearly every call needs, compiled with the sampler. */
-export const FIRST_KERNELS = ["max", "mass", "draw", "list"] as const satisfies readonly KernelName[];
+export const FIRST_KERNELS: readonly FirstKernelName[] = ["max", "mass", "draw", "list"];
 /** Kernels that work on logits before the others do, compiled when they are first needed. */
 export type ProcessingKernelName = "count" | "process" | "clear" | "append";
 

@@ -4,6 +4,7 @@ import {
   type BindGroupName,
   type Binding,
   FIRST_KERNELS,
+  type FirstKernelName,
   type Kernel,
   KERNELS,
   type KernelName,
@@ -17,7 +18,7 @@ import type { Tuning } from "./tuning.ts";
 /** Everything compiled for a device, a logits type and a tuning. */
 export interface Pipelines {
   readonly layouts: Readonly<Record<BindGroupName, GPUBindGroupLayout>>;
-  readonly kernels: Readonly<Record<(typeof FIRST_KERNELS)[number], GPUComputePipeline>>;
+  readonly kernels: Readonly<Record<FirstKernelName, GPUComputePipeline>>;
 }
 
 /** What a sampling kernel is specialised for, call by call. */

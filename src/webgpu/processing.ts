@@ -5,6 +5,7 @@ import type { LogitsType } from "../reference/convert.ts";
 import { type MaskCopy, packControls } from "./controls.ts";
 import { RECORD_TOKEN, RECORD_WORDS } from "./pack.ts";
 import { type FurtherPipelines, furtherPipelines, type Pipelines } from "./pipelines.ts";
+import type { ReadBack } from "./state.ts";
 import type { Tuning } from "./tuning.ts";
 import { type CallRing, sameWords, USAGE, type Workspace } from "./workspace.ts";
 
@@ -203,9 +204,7 @@ export class GpuHistory implements EngineHistory {
   readonly #drawn = new Map<string, GPUBindGroup>();
   #between: GPUBuffer | undefined;
   /** Reads words of a buffer back; the engine's, which knows what can go wrong. */
-  readBack:
-    | ((bytes: number, record: (encoder: GPUCommandEncoder, readback: GPUBuffer) => void) => Promise<Uint32Array>)
-    | undefined;
+  readBack: ReadBack | undefined;
 
   constructor(
     device: GPUDevice,

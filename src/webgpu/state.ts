@@ -1,0 +1,71 @@
+import type { EngineState } from "../engine.ts";
+import type { RowState } from "../reference/stages.ts";
+import { RECORD_STATE, RECORD_WORDS } from "./pack.ts";
+import { USAGE, type Workspace } from "./workspace.ts";
+
+const STATE_BYTES = 12;
+
+/** Reads words of a buffer back. */
+export type ReadBack = (
+  bytes: number,
+  record: (encoder: GPUCommandEncoder, readback: GPUBuffer) => void,
+) => Promise<Uint32Array>;
+
+/** What stages know of the rows: some words of each row's record. */
+export class GpuState implements EngineState {
+  readonly #device: GPUDevice;
+  readonly #workspace: Workspace;
+  readonly #maxBatch: number;
+  readonly #readBack: ReadBack;
+  #between: GPUBuffer | undefined;
+
+  constructor(device: GPUDevice, workspace: Workspace, maxBatch: number, readBack: ReadBack) {
+    this.#device = device;
+    this.#workspace = workspace;
+    this.#maxBatch = maxBatch;
+    this.#readBack = readBack;
+  }
+
+  reset(rows: readonly number[], encoder?: GPUCommandEncoder): void {
+    this.#recorded(encoder, (commands) => {
+      for (const row of rows) commands.clearBuffer(this.#workspace.records, place(row), STATE_BYTES);
+    });
+  }
+
+  copy(pairs: readonly (readonly [from: number, to: number])[], encoder?: GPUCommandEncoder): void {
+    const { records } = this.#workspace;
+    const { COPY_SRC, COPY_DST } = USAGE;
+    // A buffer cannot be copied within itself, and every row is to be read before any is written.
+    const between = (this.#between ??= this.#workspace.buffer(
+      "state-copy",
+      STATE_BYTES * this.#maxBatch,
+      COPY_SRC | COPY_DST,
+    ));
+    this.#recorded(encoder, (commands) => {
+      for (const [from, to] of pairs)
+        commands.copyBufferToBuffer(records, place(from), between, STATE_BYTES * to, STATE_BYTES);
+      for (const [, to] of pairs)
+        commands.copyBufferToBuffer(between, STATE_BYTES * to, records, place(to), STATE_BYTES);
+    });
+  }
+
+  async read(row: number): Promise<RowState> {
+    const [mirostat, adaptiveSum, adaptiveTotal] = await this.#readBack(STATE_BYTES, (encoder, readback) =>
+      encoder.copyBufferToBuffer(this.#workspace.records, place(row), readback, 0, STATE_BYTES),
+    );
+    return { mirostat: mirostat! | 0, adaptiveSum: adaptiveSum!, adaptiveTotal: adaptiveTotal! };
+  }
+
+  /** Records into the caller's encoder, or into one that is submitted at once. */
+  #recorded(encoder: GPUCommandEncoder | undefined, record: (encoder: GPUCommandEncoder) => void): void {
+    if (encoder !== undefined) return record(encoder);
+    const own = this.#device.createCommandEncoder({ label: "webgpu-token-sampler.state" });
+    record(own);
+    this.#device.queue.submit([own.finish()]);
+  }
+}
+
+/** Byte of a row's state in the records. */
+function place(row: number): number {
+  return 4 * (row * RECORD_WORDS + RECORD_STATE);
+}
