@@ -245,7 +245,7 @@ export const mutants = [
     ["top-p without the tolerance", "Math.round(topP * 2 ** 32) - 2 ** 12", "Math.round(topP * 2 ** 32)"],
     [
       "llama.cpp filters at the draw's temperature",
-      'order === "llama.cpp" ? distanceScale(1) : drawScale',
+      'plain === "llama.cpp" ? distanceScale(1) : drawScale',
       "drawScale",
     ],
   ),
