@@ -1,4 +1,4 @@
-/** What processed logits cost: top-k 50 with one control after the other, beside top-k 50 alone. */
+/** What controls cost: top-k 50, or no filter, with one control after the other, beside the mode alone. */
 import { createSampler, type Sampler, type SamplingParams } from "../src/index.ts";
 import { sampleDifference } from "../test/support/cases.ts";
 import { Random } from "../test/support/inputs.ts";
@@ -14,7 +14,24 @@ interface Control {
   readonly name: string;
   readonly history: boolean;
   readonly params: (vocab: number, random: Random) => SamplingParams;
+  /** The mode that it is added to. Default "top-k". */
+  readonly mode?: ModeName;
 }
+
+/** Stages at usual settings: behind top-k 50, where they see few tokens, and alone, where they see the row. */
+const STAGES: Readonly<Record<string, SamplingParams>> = {
+  "locally typical, 0.95": { typicalP: 0.95 },
+  "top-nσ, 1": { topNSigma: 1 },
+  "epsilon, 3e-4": { epsilonCutoff: 3e-4 },
+  "eta, 3e-4": { etaCutoff: 3e-4 },
+  "top-H, 0.5": { topH: 0.5 },
+  "XTC, always, 0.1": { xtcProbability: 1, xtcThreshold: 0.1 },
+  "dynamic temperature, ±0.5": { dynatempRange: 0.5 },
+  "Mirostat 1": { mirostat: 1 },
+  "Mirostat 2": { mirostat: 2 },
+  "min-p 0.05 and adaptive-p": { minP: 0.05, adaptiveP: 0.5 },
+  "top-p 0.9, then top-k 50": { topP: 0.9, order: ["temperature", "topP", "topK"] },
+};
 
 const CONTROLS: readonly Control[] = [
   {
@@ -44,6 +61,11 @@ const CONTROLS: readonly Control[] = [
   },
   { name: `no repeated 3-grams in ${SAID}`, history: true, params: () => ({ noRepeatNgramSize: 3 }) },
   { name: `DRY over ${SAID}`, history: true, params: () => ({ dry: { multiplier: 0.8 } }) },
+  ...(["top-k", "none"] as const).flatMap((mode) =>
+    Object.entries(STAGES)
+      .filter(([, { order }]) => mode === "top-k" || order === undefined)
+      .map(([name, params]): Control => ({ name, history: false, params: () => params, mode })),
+  ),
 ];
 
 /**
@@ -62,7 +84,8 @@ export async function prepareControls(
     buffer: buffers[index % buffers.length]!,
     rows: batch,
   });
-  for (const { name, history, params } of modes.includes("top-k") ? CONTROLS : []) {
+  for (const { name, history, params, mode = "top-k" } of CONTROLS) {
+    if (!modes.includes(mode)) continue;
     const shape = { vocabSize: vocab, maxBatch: batch, maxHistory: history ? SAID : 0 };
     const gpu = await createSampler({ ...shape, device });
     const cpu = await createSampler({ ...shape, engine: "cpu" });
@@ -75,13 +98,13 @@ export async function prepareControls(
         for (const sampler of [gpu, cpu]) sampler.history.set(row, said.slice(0, SAID / 2), said.slice(SAID / 2));
       }
     }
-    const call = { ...MODES["top-k"], ...params(vocab, random), seed: 7n };
+    const call = { ...MODES[mode], ...params(vocab, random), seed: 7n };
     const [actual, expected] = [await gpu.sample(view(0), call), await cpu.sample(data, call)];
     const different = sampleDifference(actual, expected);
     if (different !== undefined) throw new Error(`bench: ${name}: ${different}`);
     contenders.push({
       who: `webgpu-token-sampler, ${name}`,
-      mode: "top-k",
+      mode,
       record: (encoder, index) => gpu.encode(encoder, { logits: view(index), tokens }, call),
       tokens: (calls) => Promise.all(Array.from({ length: calls }, () => gpu.sample(view(0), call))),
       checkedRows: batch,

@@ -261,6 +261,19 @@ fn terms_of(away: u32, squares: bool) -> vec3<u32> {
   return vec3(weight, product(weight, away, 20u), 0u);
 }
 
+// floor(weight · distance / 2^20)
+fn informations_of(weights: vec4<u32>, away: vec4<u32>) -> vec4<u32> {
+  let half = vec4(0xffffu);
+  let cross = (weights >> vec4(16u)) * (away & half) + (((weights & half) * (away & half)) >> vec4(16u));
+  let carry = (weights & half) * (away >> vec4(16u)) + (cross & half);
+  let high = (weights >> vec4(16u)) * (away >> vec4(16u)) + (cross >> vec4(16u)) + (carry >> vec4(16u));
+  return (high << vec4(12u)) | ((weights * away) >> vec4(20u));
+}
+
+fn sum_of(values: vec4<u32>) -> u32 {
+  return values.x + values.y + values.z + values.w;
+}
+
 fn totals_of(kept: Kept, scale: f32, squares: bool) -> Totals {
   var sums = array<vec2<u32>, 3>();
   if (kept.end != NOWHERE) {
@@ -276,20 +289,43 @@ fn totals_of(kept: Kept, scale: f32, squares: bool) -> Totals {
       if (!run_has(run, kept.part)) {
         continue;
       }
+      var counts = vec4(0u);
+      var first = vec4(0u);
+      var first_high = vec4(0u);
+      var second = vec4(0u);
+      var second_high = vec4(0u);
+      var cross = vec4(0u);
       for (var quad = run.first; quad < run.end; quad += LANES) {
         let here = tokens_at(quad, run.whole, kept.part);
-        var away = distances(half_max, here.bits, scale);
-        var keys = here.keys;
-        for (var lane = 0u; lane < 4u; lane++) {
-          if (keys.x != 0u) {
-            let terms = terms_of(away.x, squares);
-            sums[0].x += 1u;
-            sums[1] = add64(sums[1], vec2(terms.x, 0u));
-            sums[2] = add64(sums[2], terms.yz);
-          }
-          away = away.yzwx;
-          keys = keys.yzwx;
+        let counted = min(here.keys, vec4(1u));
+        let away = distances(half_max, here.bits, scale);
+        counts += counted;
+        if (squares) {
+          let near = min(away, vec4(SIGMA_REACH)) * counted;
+          first += near;
+          // (a · 2^11 + b)²
+          let a = near >> vec4(11u);
+          let b = near & vec4(0x7ffu);
+          second_high += a * a;
+          cross += a * b;
+          second += b * b;
+        } else {
+          let weights = exp2fix(away) * counted;
+          let informations = informations_of(weights, away);
+          first += weights;
+          first_high += weights >> vec4(16u);
+          second += informations;
+          second_high += informations >> vec4(16u);
         }
+      }
+      sums[0].x += sum_of(counts);
+      if (squares) {
+        sums[1] = add64(sums[1], vec2(sum_of(first), 0u));
+        let products = add64(mul32(sum_of(second_high), 1u << 22u), mul32(sum_of(cross), 1u << 12u));
+        sums[2] = add64(sums[2], add64(products, vec2(sum_of(second), 0u)));
+      } else {
+        sums[1] = add64(sums[1], join_sums(first, first_high));
+        sums[2] = add64(sums[2], join_sums(second, second_high));
       }
     }
   }
@@ -438,16 +474,19 @@ fn fill_bins_by_deviation(part: Part, mean: u32, first: u32, shift: u32, weighte
     }
     for (var quad = run.first; quad < run.end; quad += LANES) {
       let here = tokens_at(quad, run.whole, part);
-      var away = distances(half_max, here.bits, scale);
-      var keys = here.keys;
+      let away = distances(half_max, here.bits, scale);
+      var amounts = min(here.keys, vec4(1u));
+      if (weighted) {
+        amounts *= exp2fix(away);
+      }
+      var off = max(away, vec4(mean)) - min(away, vec4(mean));
       for (var lane = 0u; lane < 4u; lane++) {
-        let off = deviation(away.x, mean);
-        let bin = (off - first) >> shift;
-        if (keys.x != 0u && off >= first && bin < BINS) {
-          add_to_bin(bin, vec2(select(1u, exp2fix(vec4(away.x)).x, weighted), 0u));
+        let bin = (off.x - first) >> shift;
+        if (amounts.x != 0u && off.x >= first && bin < BINS) {
+          add_to_bin(bin, vec2(amounts.x, 0u));
         }
-        away = away.yzwx;
-        keys = keys.yzwx;
+        off = off.yzwx;
+        amounts = amounts.yzwx;
       }
     }
   }
