@@ -7,7 +7,7 @@
 import { fail, numberOf, show } from "./check.ts";
 import { planProcess, PROCESSING_NAMES, type ProcessingParams, type ProcessPlan } from "./processing.ts";
 import { distanceOfWeight, distanceScale, MAX_DISTANCE, WEIGHT_ONE } from "./reference/numeric.ts";
-import { isGreedy, planStages, STAGE_PARAMS, type StageParams, type StagePlan } from "./stages.ts";
+import { DEFAULT_STAGES, isGreedy, planStages, STAGE_PARAMS, type StageParams, type StagePlan } from "./stages.ts";
 
 /** What a row is sampled with. Every field may be left out. */
 export interface SamplingParams extends ProcessingParams, StageParams {
@@ -80,15 +80,14 @@ export const TOP_K_OFF = 0xffff_ffff;
 /** `RowPlan.topP` when top-p is off. */
 export const TOP_P_OFF = 0xffff_ffff;
 
-const NAMES: ReadonlySet<string> = new Set<keyof SamplingParams>([
-  "temperature",
-  "topK",
-  "topP",
-  "minP",
-  "seed",
-  "position",
-  ...STAGE_PARAMS,
-  ...PROCESSING_NAMES,
+/** What a parameter belongs to: bits, so that a row's parameters can be added up. */
+const BASIC = 1;
+const STAGE = 2;
+const PROCESSING = 4;
+const NAMES: ReadonlyMap<string, number> = new Map<keyof SamplingParams, number>([
+  ...(["temperature", "topK", "topP", "minP", "seed", "position"] as const).map((name) => [name, BASIC] as const),
+  ...STAGE_PARAMS.map((name) => [name, STAGE] as const),
+  ...PROCESSING_NAMES.map((name) => [name, PROCESSING] as const),
 ]);
 
 /**
@@ -108,10 +107,13 @@ export function planRow(
   if (typeof params !== "object" || params === null) {
     throw new TypeError(`${at}: expected an object of sampling parameters, got ${show(params)}`);
   }
+  let groups = 0;
   for (const name of Object.keys(params)) {
-    if (!NAMES.has(name)) {
-      throw new TypeError(`${at}.${name}: unknown parameter; known are ${[...NAMES].join(", ")}`);
+    const group = NAMES.get(name);
+    if (group === undefined) {
+      throw new TypeError(`${at}.${name}: unknown parameter; known are ${[...NAMES.keys()].join(", ")}`);
     }
+    groups |= group;
   }
   const temperature = numberOf(params.temperature, 1, `${at}.temperature`);
   if (!(temperature >= 0 && temperature < Infinity))
@@ -122,7 +124,8 @@ export function planRow(
   if (!(topP >= 0 && topP <= 1)) fail(`${at}.topP`, topP, "a number from 0 to 1");
   const minP = numberOf(params.minP, 0, `${at}.minP`);
   if (!(minP >= 0 && minP <= 1)) fail(`${at}.minP`, minP, "a number from 0 to 1");
-  const { plain, plan } = planStages(params, { temperature, topK, topP, minP }, at);
+  const { plain, plan } =
+    (groups & STAGE) === 0 ? DEFAULT_STAGES : planStages(params, { temperature, topK, topP, minP }, at);
   const seed = wideInteger(params.seed, `${at}.seed`);
   const position = wideInteger(params.position, `${at}.position`);
 
@@ -142,7 +145,7 @@ export function planRow(
     stages: greedy ? undefined : plan,
     seed,
     position,
-    process: planProcess(params, vocabSize, at, row),
+    process: (groups & PROCESSING) === 0 ? undefined : planProcess(params, vocabSize, at, row),
   };
 }
 

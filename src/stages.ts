@@ -211,6 +211,9 @@ export interface RowStages {
   readonly plan: StagePlan | undefined;
 }
 
+/** The stages of a row that says nothing of them. */
+export const DEFAULT_STAGES: RowStages = { plain: "transformers", plan: undefined };
+
 /**
  * Checks a row's stages and turns their parameters into integers.
  *
