@@ -80,11 +80,20 @@ fn load_word(element: u32) -> u32 {
 
 // Whether every token of a group is one of the row and as the model gave it, so that nobody has to look at each quad.
 fn is_whole(row: Row, group: u32) -> bool {
-#if PROCESSED
-  return false;
-#else
   let last = id_of(row, quad_of(group, QUADS - 1u));
-  return id_of(row, quad_of(group, 0u)) < call.vocab && last < call.vocab && call.vocab - last >= 4u;
+  let inside = id_of(row, quad_of(group, 0u)) < call.vocab && last < call.vocab && call.vocab - last >= 4u;
+#if PROCESSED
+  var marks = 0u;
+  if (inside) {
+    // Eight quads share the words of their marks.
+    for (var j = 0u; j < QUADS; j += max(1u, 8u / LANES)) {
+      let at = row.marks + (quad_of(group, j) >> 3u) * 2u;
+      marks |= overlay[at] | overlay[at + 1u];
+    }
+  }
+  return inside && marks == 0u;
+#else
+  return inside;
 #endif
 }
 
@@ -99,31 +108,16 @@ fn load_quad(row: Row, quad: u32) -> vec4<u32> {
   let shift = (quad & 7u) * 4u;
   let touched = (overlay[at] >> shift) & 15u;
   let banned = (overlay[at + 1u] >> shift) & 15u;
+  let lanes = vec4(1u, 2u, 4u, 8u);
   var bits = unpack(logits[row.first_quad + quad]);
-  if ((touched | banned) != 0u) {
-    let lanes = vec4(1u, 2u, 4u, 8u);
-    if (touched != 0u) {
-      let place = row.marks + mark_words() * 2u + quad * 4u;
-      let values = vec4(overlay[place], overlay[place + 1u], overlay[place + 2u], overlay[place + 3u]);
-      bits = select(bits, values, (vec4(touched) & lanes) != vec4(0u));
-    }
-    bits = select(bits, vec4(MINUS_INFINITY), (vec4(banned) & lanes) != vec4(0u));
+  if (touched != 0u) {
+    let place = row.marks + mark_words() * 2u + quad * 4u;
+    let values = vec4(overlay[place], overlay[place + 1u], overlay[place + 2u], overlay[place + 3u]);
+    bits = select(bits, values, (vec4(touched) & lanes) != vec4(0u));
   }
-  return bits;
-}
-
-fn load_quad_of(row: Row, quad: u32, whole: bool) -> vec4<u32> {
-  return load_quad(row, quad);
+  return select(bits, vec4(MINUS_INFINITY), (vec4(banned) & lanes) != vec4(0u));
 }
 #else
-// The float32 bits of four consecutive tokens; `whole` if the quad is known to lie in the row.
-fn load_quad_of(row: Row, quad: u32, whole: bool) -> vec4<u32> {
-  if (whole) {
-    return unpack(logits[row.first_quad + quad]);
-  }
-  return load_quad(row, quad);
-}
-
 // The same where the quad may reach out of the row. Words beside it may not be there at all; WebGPU then loads others.
 fn load_quad(row: Row, quad: u32) -> vec4<u32> {
   let at = (row.first_quad + quad) * 4u;
@@ -132,3 +126,11 @@ fn load_quad(row: Row, quad: u32) -> vec4<u32> {
   return select(vec4(MINUS_INFINITY), bits, ids < vec4(call.vocab));
 }
 #endif
+
+// The same; `whole` if nobody has to look at the quad, see is_whole.
+fn load_quad_of(row: Row, quad: u32, whole: bool) -> vec4<u32> {
+  if (whole) {
+    return unpack(logits[row.first_quad + quad]);
+  }
+  return load_quad(row, quad);
+}
