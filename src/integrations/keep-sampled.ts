@@ -3,6 +3,7 @@ import { MAX_HISTORY } from "../processing.ts";
 import { sampleRow } from "../reference/draw.ts";
 import { processed, type ProcessScratch, processScratch } from "../reference/process.ts";
 import { rowSeeds } from "../reference/philox.ts";
+import type { RowState } from "../reference/stages.ts";
 
 /** One row to sample. */
 export interface Row {
@@ -21,12 +22,19 @@ export class RowSampler {
   readonly #seedOf: (row: number) => bigint;
   readonly #masked: number;
   #scratch: ProcessScratch | undefined;
+  /** What Mirostat and adaptive-p knew of each row before its last step, and know since. */
+  #states: { readonly position: number; readonly before: RowState | undefined; readonly after: RowState }[] = [];
 
   /** @param masked what the logits of all other tokens become */
   constructor(masked: number) {
     const [low, high] = crypto.getRandomValues(new Uint32Array(2));
     this.#seedOf = rowSeeds((BigInt(high!) << 32n) | BigInt(low!));
     this.#masked = masked;
+  }
+
+  /** Forgets what is known of the rows, for a new text. */
+  restart(): void {
+    this.#states = [];
   }
 
   /**
@@ -49,7 +57,12 @@ export class RowSampler {
         logits = processed(logits, plan.process, history, (this.#scratch ??= processScratch(vocabSize)));
       }
       const position = (plan.position ?? 0n) + BigInt(row.position);
-      const { token, status } = sampleRow(logits, plan, plan.seed ?? this.#seedOf(index), position);
+      const seed = plan.seed ?? this.#seedOf(index);
+      // A step that is taken again has not been taken before.
+      const last = this.#states[index];
+      const before = last?.position === row.position ? last.before : last?.after;
+      const { token, status, state } = sampleRow(logits, plan, seed, position, before);
+      if (state !== undefined) this.#states[index] = { position: row.position, before, after: state };
       if (status !== "ok") {
         throw new Error(
           `row ${index}: there is no token to sample, since ${status === "nan" ? "its logits are NaN" : "every logit is -inf"}`,

@@ -70,7 +70,10 @@ export function logitsProcessor(
     }
     const now = inputIds.map((ids) => ids.length);
     const goesOn = now.length === lengths.length && now.every((length, row) => length === lengths[row]! + 1);
-    if (!goesOn) prompts = now;
+    if (!goesOn) {
+      prompts = now;
+      sampler.restart();
+    }
     lengths = now;
     const rows = inputIds.map((ids, row): Row => {
       const first = pad === undefined ? 0 : ids.findIndex((id) => id !== pad);

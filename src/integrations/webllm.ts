@@ -61,6 +61,7 @@ export function logitProcessor(params: SamplingParams = {}, { vocabSize }: Logit
     },
     resetState: () => {
       said.length = 0;
+      sampler.restart();
     },
   };
 }

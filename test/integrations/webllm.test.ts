@@ -78,6 +78,22 @@ test("penalties look back at what was written since resetState", async () => {
   }
 });
 
+test("Mirostat learns from the tokens since resetState, each of them once", async () => {
+  const mirostat: SamplingParams = { mirostat: 2, mirostatTau: 2, mirostatEta: 0.5, seed: 5n };
+  const sampler = await createSampler({ vocabSize: V, engine: "cpu" });
+  const processor = logitProcessor(mirostat);
+  for (let round = 0; round < 2; round++) {
+    for (let step = 0; step < 8; step++) {
+      const { tokens } = await sampler.sample(row(step), { ...mirostat, position: step });
+      processor.processLogits(row(step).slice()); // thrown away
+      expect(chatStep(processor, row(step), 0), `step ${step}`).toBe(tokens[0]);
+    }
+    expect((await sampler.state.read(0)).mirostat).not.toBe(0);
+    sampler.state.reset();
+    processor.resetState();
+  }
+});
+
 test("padding behind the vocabulary is never sampled, however likely", () => {
   const padded = new Float32Array(V + 29).fill(50);
   padded.set(row(0));
