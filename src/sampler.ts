@@ -206,7 +206,8 @@ export class Sampler {
    * submitted, mapped or read back. Rows' positions advance on the GPU when the commands run, so several calls in one
    * command buffer draw like as many `sample` calls.
    *
-   * Up to 16 calls with different parameters may wait in encoders that are not submitted yet.
+   * One encoder may hold any number of calls. If several are recorded before any is submitted, up to 16 calls with different
+   * parameters may wait in all of them together.
    *
    * @throws TypeError or RangeError that names what is wrong, before anything is recorded; Error on the `"cpu"` engine
    */

@@ -251,9 +251,9 @@ export class WebGpuEngine implements Engine {
     firstRow: number,
   ): void {
     const staged = isStaged(plans);
-    const ring = this.#workspace.ring(staged);
-    const workspace = this.#workspace.bindGroup(plans.some(needsMassRoom), ring);
     const chunks = this.#chunks(logits, plans);
+    const ring = this.#workspace.ring(staged, encoder, chunks.length);
+    const workspace = this.#workspace.bindGroup(plans.some(needsMassRoom), ring);
     // Everything that can fail comes before the first command.
     const offsets = chunks.map((chunk) => {
       const row = firstRow + chunk.firstRow;

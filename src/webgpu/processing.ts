@@ -22,7 +22,7 @@ export interface ProcessingShape {
   readonly bindingLimit: number;
 }
 
-/** How many calls with different controls may wait in encoders that are not submitted yet. */
+/** How many calls with different controls may wait in encoders that are not submitted yet, at least. */
 const SLOTS = 16;
 /** Workgroups that share a row's history at most. */
 const MOST_COUNTERS = 64;
@@ -83,7 +83,6 @@ export class Processing {
    * @param plans one per row of the dispatch
    * @param ring where the dispatch's call lies
    * @param own for a dispatch whose call lies in another buffer than the workspace's, or that looks at a copy of the history
-   * @throws RangeError if one encoder holds more calls with different controls than there are slots
    */
   place(
     encoder: GPUCommandEncoder,
@@ -163,13 +162,11 @@ export class Processing {
       return this.#slots[known]!;
     }
     const count = Math.max(SLOTS, 2 * Math.ceil(this.#shape.maxBatch / this.chunkRows));
-    const index = this.#slots.length < count ? this.#slots.length : this.#head;
-    if (used.has(index)) {
-      throw new RangeError(
-        `encode: this command encoder already holds ${count} calls with different parameters; submit it and go on in a new one`,
-      );
-    }
-    this.#head = (index + 1) % count;
+    let index = this.#slots.length < count ? this.#slots.length : this.#head;
+    // What this encoder uses already stays as it is, and there are more slots then.
+    while (used.has(index))
+      index = used.size < this.#slots.length ? (index + 1) % this.#slots.length : this.#slots.length;
+    this.#head = (index + 1) % Math.max(count, this.#slots.length);
     used.add(index);
     let slot = this.#slots[index];
     if (slot === undefined || slot.buffer.size < words.byteLength) {

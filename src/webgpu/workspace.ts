@@ -34,7 +34,7 @@ export class Workspace {
   #masses: GPUBuffer | undefined;
   #upload: GPUBuffer | undefined;
   readonly #groups = new Map<CallRing, { lean?: GPUBindGroup; full?: GPUBindGroup }>();
-  readonly #rings: { plain?: CallRing; staged?: CallRing } = {};
+  readonly #rings: { readonly plain: CallRing[]; readonly staged: CallRing[] } = { plain: [], staged: [] };
   readonly records: GPUBuffer;
   readonly tokens: GPUBuffer;
 
@@ -51,9 +51,15 @@ export class Workspace {
     this.ring(false);
   }
 
-  /** Where calls are put down; those whose plans have stages, which are longer, in a ring of their own. */
-  ring(staged: boolean): CallRing {
-    return (this.#rings[staged ? "staged" : "plain"] ??= this.#makeRing(staged));
+  /**
+   * Where calls are put down; those whose plans have stages, which are longer, in a ring of their own. There are more than
+   * one of a kind only if one encoder has filled the first.
+   */
+  ring(staged: boolean, encoder?: GPUCommandEncoder, calls: number = 0): CallRing {
+    const rings = this.#rings[staged ? "staged" : "plain"];
+    let ring = rings.find((each) => encoder === undefined || each.hasRoom(encoder, calls));
+    if (ring === undefined) rings.push((ring = this.#makeRing(staged)));
+    return ring;
   }
 
   #makeRing(staged: boolean): CallRing {
@@ -158,11 +164,15 @@ export class CallRing {
     this.#lookBack = Math.min(slots >> 1, chunks + 3);
   }
 
+  /** Whether an encoder may put so many more calls here. */
+  hasRoom(encoder: GPUCommandEncoder, calls: number): boolean {
+    return (this.#used.get(encoder)?.size ?? 0) + calls <= this.#contents.length;
+  }
+
   /**
-   * Puts a call where the GPU finds it when `encoder` runs.
+   * Puts a call where the GPU finds it when `encoder` runs; see {@link hasRoom}.
    *
    * @returns the slot's offset in bytes
-   * @throws RangeError if one encoder holds more calls with different parameters than there are slots
    */
   place(encoder: GPUCommandEncoder, call: Uint32Array<ArrayBuffer>): number {
     const slots = this.#contents.length;
@@ -175,12 +185,8 @@ export class CallRing {
         return slot * this.slotBytes;
       }
     }
-    const slot = (this.#head + 1) % slots;
-    if (used.has(slot)) {
-      throw new RangeError(
-        `encode: this command encoder already holds ${slots} calls with different parameters; submit it and go on in a new one`,
-      );
-    }
+    let slot = (this.#head + 1) % slots;
+    while (used.has(slot)) slot = (slot + 1) % slots;
     this.#head = slot;
     this.#contents[slot] = call;
     used.add(slot);

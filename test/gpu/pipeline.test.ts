@@ -118,14 +118,28 @@ describe("encode", () => {
     one.destroy();
   });
 
-  test("more parameter sets than one encoder can hold are refused, by name", async () => {
+  test("one encoder holds any number of parameter sets, and a place of its own for each step's tokens", async () => {
     const one = await sampler();
-    const target = { logits: bufferOf(device, logits), tokens: tokenBuffer() };
-    const encoder = device.createCommandEncoder();
-    const fill = (): void => {
-      for (let position = 0; position < 100; position++) one.encode(encoder, target, { position });
-    };
-    expect(fill).toThrow(/encode: this command encoder already holds \d+ calls with different parameters/);
+    const cpu = await createSampler({ vocabSize: V, maxBatch: ROWS, engine: "cpu" });
+    const steps = 150;
+    const tokens = bufferOf(device, new Uint32Array(ROWS * steps));
+    const target = { logits: bufferOf(device, logits), tokens };
+    const paramsOf = (step: number): SamplingParams => ({
+      temperature: 0.5 + step / 100,
+      seed: 3n,
+      ...(step % 7 === 0 && { logitBias: { [step]: 5 } }),
+      ...(step % 5 === 0 && { typicalP: 0.9 }),
+    });
+    for (const round of [0, 1]) {
+      const encoder = device.createCommandEncoder();
+      for (let step = 0; step < steps; step++) {
+        one.encode(encoder, { ...target, tokensOffset: step * ROWS }, paramsOf(step));
+      }
+      device.queue.submit([encoder.finish()]);
+      const expected: number[] = [];
+      for (let step = 0; step < steps; step++) expected.push(...(await cpu.sample(logits, paramsOf(step))).tokens);
+      expect([...(await wordsOf(device, tokens))], `round ${round}`).toEqual(expected);
+    }
     one.destroy();
   });
 });

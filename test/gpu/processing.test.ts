@@ -506,11 +506,11 @@ describe("masks", () => {
     engines.gpu.destroy();
   });
 
-  test("many calls with masks of their own wait in one encoder, up to a limit that is named", async () => {
+  test("any number of calls with masks of their own wait in one encoder", async () => {
     const engines = await pair({ vocabSize: V, maxBatch: ROWS });
     const source = bufferOf(device, logits);
     const encoder = device.createCommandEncoder();
-    const calls = Array.from({ length: 16 }, (_, i) => ({
+    const calls = Array.from({ length: 40 }, (_, i) => ({
       allowedTokens: randomMask(new Random(i), V, 0.5),
       seed: 1n,
       position: 0,
@@ -520,13 +520,6 @@ describe("masks", () => {
       engines.gpu.encode(encoder, { logits: source, tokens }, params);
       return tokens;
     });
-    expect(() =>
-      engines.gpu.encode(
-        encoder,
-        { logits: source, tokens: targets[0]! },
-        { logitBias: { 1: 2 }, seed: 1n, position: 0 },
-      ),
-    ).toThrow(/encode: this command encoder already holds 16 calls with different parameters/);
     device.queue.submit([encoder.finish()]);
     for (const [index, params] of calls.entries()) {
       expect(await wordsOf(device, targets[index]!)).toEqual((await engines.cpu.sample(logits, params)).tokens);
