@@ -50,7 +50,7 @@ fn many(plan: Plan, floor_cut: Cut, top_k_only: bool, max_key: u32) -> Cut {
         }
         target_sum = mass_needed(plan.top_p, row_mass());
       }
-      cut = cut_where(Part(IN_FRONT, cut), weighted, target_sum, plan.filter_scale, max_key);
+      cut = cut_where(Part(IN_FRONT, cut), weighted, target_sum, f32(plan.top_p) / 4294967296.0, plan.filter_scale, max_key);
     }
   }
   if (top_k_only) {

@@ -52,6 +52,7 @@ struct Ask {
   most: u32, // NOWHERE: any number
   by_mass: bool,
   mass: vec2<u32>,
+  share: f32, // of the mass, as far as is known: see cut_where
   floor_key: u32, // 1: any
   least: u32,
   loose_key: u32, // NOWHERE: none
@@ -117,7 +118,7 @@ fn with_head(was: Kept, scale: f32) -> Kept {
     return was;
   }
   var kept = was;
-  let head = Part(kept.part.after, uniform_cut(cut_where(kept.part, false, vec2(HEAD, 0u), scale, kept.first_key)));
+  let head = Part(kept.part.after, uniform_cut(cut_where(kept.part, false, vec2(HEAD, 0u), 0.0, scale, kept.first_key)));
   let count = gather(head);
   sort_entries(count);
   kept.start = 0u;
@@ -135,14 +136,6 @@ fn weigh_from(first: u32, end: u32, scale: f32) {
     words[i] = select(0u, weight_of_key(half_max, key_of_entry(i), scale), i >= first);
   }
   workgroupBarrier();
-}
-
-fn looser(a: Cut, b: Cut) -> Cut {
-  let strict = stricter(a, b);
-  if (strict.key == a.key && strict.id == a.id) {
-    return b;
-  }
-  return a;
 }
 
 fn narrow(was: Kept, ask: Ask, scale: f32) -> Kept {
@@ -220,7 +213,7 @@ fn narrow(was: Kept, ask: Ask, scale: f32) -> Kept {
       wanted = needs_least;
     }
     if (wanted) {
-      let cut = uniform_cut(cut_where(part, step == 2u, amount, scale, was.first_key));
+      let cut = uniform_cut(cut_where(part, step == 2u, amount, ask.share, scale, was.first_key));
       if (step == 0u) {
         part.after = cut;
       } else if (step == 3u) {
@@ -709,6 +702,7 @@ fn stages_main(@builtin(workgroup_id) workgroup_id: vec3<u32>, @builtin(local_in
       var after_key = NOWHERE;
       var most = NOWHERE;
       var mass = vec2(0u);
+      var share = 0.0;
       var floor_key = 1u;
       var loose_key = NOWHERE;
       switch stage {
@@ -720,6 +714,7 @@ fn stages_main(@builtin(workgroup_id) workgroup_id: vec3<u32>, @builtin(local_in
         }
         case TOP_P, JOINT: {
           mass = mass_needed(plan.top_p, totals.first);
+          share = f32(plan.top_p) / 4294967296.0;
           if (stage == JOINT) {
             most = plan.top_k;
           }
@@ -777,6 +772,7 @@ fn stages_main(@builtin(workgroup_id) workgroup_id: vec3<u32>, @builtin(local_in
         most,
         stage == TOP_P || stage == JOINT || stage == TYPICAL_P,
         mass,
+        share,
         uniform_word(floor_key),
         stages.min_keep,
         uniform_word(loose_key),

@@ -195,6 +195,14 @@ fn stricter(a: Cut, b: Cut) -> Cut {
   return b;
 }
 
+fn looser(a: Cut, b: Cut) -> Cut {
+  let strict = stricter(a, b);
+  if (strict.key == a.key && strict.id == a.id) {
+    return b;
+  }
+  return a;
+}
+
 // How far to shift a range of `span` + 1 values so that it fits the bins.
 fn shift_of(span: u32) -> u32 {
   let bits = 32u - countLeadingZeros(span);
@@ -353,6 +361,12 @@ fn tokens_at(quad: u32, whole: bool, part: Part) -> Tokens {
   return Tokens(bits, select(vec4(0u), keys, in_part(keys, ids, part)), ids);
 }
 
+// From the smallest keys less one, so that 0 is the largest, and the largest keys.
+fn share_key_extremes(less_one: vec4<u32>, high: vec4<u32>) {
+  let low = min(min(less_one.x, less_one.y), min(less_one.z, less_one.w));
+  share_extremes(select(low + 1u, NOWHERE, low == NOWHERE), max(max(high.x, high.y), max(high.z, high.w)));
+}
+
 // Counts the tokens of a part, and leaves the extremes of their keys.
 fn measure(part: Part) -> u32 {
   var count = vec4(0u);
@@ -369,8 +383,7 @@ fn measure(part: Part) -> u32 {
       }
     }
   }
-  let below = min(min(low.x, low.y), min(low.z, low.w));
-  share_extremes(select(below + 1u, NOWHERE, below == NOWHERE), max(max(high.x, high.y), max(high.z, high.w)));
+  share_key_extremes(low, high);
   return uniform_word(scan(vec2(count.x + count.y + count.z + count.w, 0u)).x);
 }
 
@@ -389,25 +402,30 @@ fn write_down(these: Tokens) {
   }
 }
 
-// Writes down the tokens of a part, in no order. Returns how many there are; those beyond ROOM are left out.
+// Writes down the tokens of a part, in no order, and leaves the extremes of their keys. Returns how many there are; those
+// beyond ROOM are left out.
 fn gather(part: Part) -> u32 {
   workgroupBarrier();
   if (lid == 0u) {
     atomicStore(&counter, 0u);
   }
   workgroupBarrier();
+  var low = vec4(NOWHERE);
+  var high = vec4(0u);
   for (var i = lid; i < run_count(); i += WORKGROUP_SIZE) {
     let run = run_at(i);
     if (run_has(run, part)) {
       for (var quad = run.first; quad < run.end; quad += LANES) {
         let here = tokens_at(quad, run.whole, part);
         if (any(here.keys != vec4(0u))) {
+          low = min(low, here.keys - vec4(1u));
+          high = max(high, here.keys);
           write_down(here);
         }
       }
     }
   }
-  workgroupBarrier();
+  share_key_extremes(low, high);
   return uniform_word(atomicLoad(&counter));
 }
 
@@ -463,14 +481,13 @@ fn fill_bins(part: Part, binning: Binning, weighted: bool, scale: f32) {
     if (!run_has(run, part)) {
       continue;
     }
+    if (binning.by == BY_ID) {
+      add_ids(run, part, binning, weighted, scale);
+      continue;
+    }
     for (var quad = run.first; quad < run.end; quad += LANES) {
       let here = tokens_at(quad, run.whole, part);
-      if (all(here.keys == vec4(0u))) {
-        continue;
-      }
-      if (binning.by == BY_ID) {
-        add_ids(here, part, binning, weighted, scale);
-      } else {
+      if (any(here.keys != vec4(0u))) {
         add_keys(here, binning, weighted, scale);
       }
     }
@@ -498,27 +515,173 @@ fn add_keys(these: Tokens, binning: Binning, weighted: bool, scale: f32) {
   }
 }
 
-// Tokens of one key have one weight, and four neighbours lie in two bins at most.
-fn add_ids(these: Tokens, part: Part, binning: Binning, weighted: bool, scale: f32) {
+// Tokens of one key have one weight, and those of a run mostly lie in one bin.
+fn add_ids(run: Run, part: Part, binning: Binning, weighted: bool, scale: f32) {
   let weight = select(1u, weight_of_key(half_max, part.upto.key, scale), weighted);
-  let at = (these.ids - vec4(binning.start)) >> vec4(binning.shift);
-  let counted = min(these.keys, vec4(1u));
-  let last_bin = at.w;
-  let first_bin = select(select(select(at.w, at.z, counted.z != 0u), at.y, counted.y != 0u), at.x, counted.x != 0u);
-  let in_first = dot(counted, select(vec4(0u), vec4(1u), at == vec4(first_bin)));
-  let in_last = dot(counted, vec4(1u)) - in_first;
-  add_to_bin(first_bin, mul32(in_first, weight));
-  if (in_last != 0u) {
-    add_to_bin(last_bin, mul32(in_last, weight));
+  var bin = 0u;
+  var count = 0u;
+  for (var quad = run.first; quad < run.end; quad += LANES) {
+    let here = tokens_at(quad, run.whole, part);
+    let counted = min(here.keys, vec4(1u));
+    let at = (here.ids - vec4(binning.start)) >> vec4(binning.shift);
+    if (all((at == vec4(bin)) | (counted == vec4(0u)))) {
+      count += dot(counted, vec4(1u));
+    } else {
+      for (var lane = 0u; lane < 4u; lane++) {
+        if (counted[lane] != 0u) {
+          if (at[lane] != bin) {
+            add_to_bin(bin, mul32(count, weight));
+            bin = at[lane];
+            count = 0u;
+          }
+          count++;
+        }
+      }
+    }
   }
+  add_to_bin(bin, mul32(count, weight));
+}
+
+// ---- a guess ------------------------------------------------------------------------------------------------------
+
+const SAMPLE = 16u; // one group of so many is looked at
+const MARGIN = 0.02; // of the mass, on both sides of the guess
+
+// Where a cut may be.
+struct Band {
+  nearest: u32, // distance
+  farthest: u32, // NOWHERE: no idea
+}
+
+fn mass_of_share(share: f32, mass: vec2<u32>) -> vec2<u32> {
+  let exact = clamp(share, 0.0, 1.0) * (f32(mass.y) * 4294967296.0 + f32(mass.x));
+  let high = floor(exact / 4294967296.0);
+  return add64(vec2(u32(exact - high * 4294967296.0), u32(high)), vec2(1u, 0u));
+}
+
+// Guesses between which distances the running mass of a part reaches a share, from a sample of the groups. It may be wrong,
+// and floats may differ: nothing depends on it but time.
+fn guess_band(part: Part, share: f32, scale: f32) -> Band {
+  for (var turn = 0u; turn < 2u; turn++) {
+    // First how far the sample goes, then how its mass is spread.
+    var farthest = 0u;
+    if (turn == 1u) {
+      farthest = uniform_word(atomicLoad(&largest));
+      if (farthest == 0u) {
+        break;
+      }
+      clear_bins();
+    }
+    let shift = shift_of(farthest);
+    for (var i = lid; i < call.groups / SAMPLE; i += WORKGROUP_SIZE) {
+      let run = run_at(i * SAMPLE + i % SAMPLE);
+      if (!run_has(run, part)) {
+        continue;
+      }
+      for (var quad = run.first; quad < run.end; quad += LANES) {
+        let here = tokens_at(quad, run.whole, part);
+        let counted = min(here.keys, vec4(1u));
+        var away = distances(half_max, here.bits, scale) * counted;
+        if (turn == 0u) {
+          farthest = max(farthest, max(max(away.x, away.y), max(away.z, away.w)));
+        } else {
+          var weights = exp2fix(away) * counted;
+          for (var lane = 0u; lane < 4u; lane++) {
+            add_to_bin(away.x >> shift, vec2(weights.x, 0u));
+            away = away.yzwx;
+            weights = weights.yzwx;
+          }
+        }
+      }
+    }
+    if (turn == 0u) {
+      share_extremes(0u, farthest);
+    } else {
+      var band = Band(0u, MAX_DISTANCE);
+      for (var side = 0u; side < 2u; side++) {
+        let mass = scan_bins();
+        let at = claim_bin(mass_of_share(share + select(-MARGIN, MARGIN, side == 1u), mass)).index;
+        if (side == 0u) {
+          band.nearest = at << shift;
+        } else if (at != NOWHERE) {
+          band.farthest = min(((at + 1u) << shift) - 1u, MAX_DISTANCE);
+        }
+      }
+      return band;
+    }
+  }
+  return Band(0u, NOWHERE);
+}
+
+// Adds the weights of a band's tokens to the bins. Returns what all in front of it weigh.
+fn fill_bins_of_band(part: Part, band: Band, shift: u32, scale: f32) -> vec2<u32> {
+  clear_bins();
+  var before = vec2(0u);
+  for (var i = lid; i < run_count(); i += WORKGROUP_SIZE) {
+    let run = run_at(i);
+    if (!run_has(run, part)) {
+      continue;
+    }
+    var low = vec4(0u);
+    var high = vec4(0u);
+    for (var quad = run.first; quad < run.end; quad += LANES) {
+      let here = tokens_at(quad, run.whole, part);
+      var away = distances(half_max, here.bits, scale);
+      var weights = exp2fix(away) * min(here.keys, vec4(1u));
+      let nearer = select(vec4(0u), weights, away < vec4(band.nearest));
+      low += nearer;
+      high += nearer >> vec4(16u);
+      weights -= nearer;
+      if (any((weights != vec4(0u)) & (away <= vec4(band.farthest)))) {
+        for (var lane = 0u; lane < 4u; lane++) {
+          if (weights.x != 0u && away.x <= band.farthest) {
+            add_to_bin((away.x - band.nearest) >> shift, vec2(weights.x, 0u));
+          }
+          away = away.yzwx;
+          weights = weights.yzwx;
+        }
+      }
+    }
+    before = add64(before, join_sums(low, high));
+  }
+  return scan(before);
 }
 
 // The first place in a part of the ordered row where the running sum reaches its target: a number of tokens, or, if
-// weighted, a mass. The part's end if it is not reached.
-fn cut_where(whole: Part, weighted: bool, target_sum: vec2<u32>, scale: f32, max_key: u32) -> Cut {
+// weighted, a mass. The part's end if it is not reached. `share` is the target's of the whole part's mass, or 0 where nobody knows.
+fn cut_where(whole: Part, weighted: bool, target_sum: vec2<u32>, share: f32, scale: f32, max_key: u32) -> Cut {
   var part = whole;
   var rest = target_sum;
-  var count = measure(part);
+  var guessed = false;
+  if (weighted && share > 0.0 && call.groups >= 16u * SAMPLE) {
+    let band = guess_band(part, share, scale);
+    if (band.farthest != NOWHERE && band.nearest <= band.farthest) {
+      let shift = shift_of(band.farthest - band.nearest);
+      let before = fill_bins_of_band(part, band, shift, scale);
+      guessed = uniform_word(u32(less64(before, rest))) != 0u;
+      if (guessed) {
+        rest = sub64(rest, before);
+        scan_bins();
+        let at = claim_bin(rest);
+        guessed = at.index != NOWHERE;
+        rest = select(add64(rest, before), sub64(rest, at.before), guessed);
+        if (guessed) {
+          let first = band.nearest + (at.index << shift);
+          if (first > 0u) {
+            part.after = looser(part.after, Cut(key_of_distance(max_key, first - 1u, scale), NO_TOKEN));
+          }
+          let last = min(first + ((1u << shift) - 1u), MAX_DISTANCE);
+          part.upto = stricter(part.upto, Cut(key_of_distance(max_key, last, scale), NO_TOKEN));
+        }
+      }
+    }
+  }
+  var count = 0u;
+  if (guessed) {
+    count = gather(part);
+  } else {
+    count = measure(part);
+  }
   while (count > ROOM) {
     // The part may end between keys that do not occur.
     let lowest = uniform_word(atomicLoad(&smallest));
@@ -571,9 +734,12 @@ fn cut_where(whole: Part, weighted: bool, target_sum: vec2<u32>, scale: f32, max
         part.upto = Cut(low, NO_TOKEN);
       }
     }
-    count = measure(part);
+    count = gather(part);
+    guessed = true;
   }
-  count = gather(part);
+  if (!guessed) {
+    gather(part);
+  }
   sort_entries(count);
   if (weighted) {
     weigh_entries(count, scale);

@@ -154,6 +154,13 @@ export const mutants = [
       "key > reach.low + 1u || (key == reach.low &&",
     ],
     ["top-k keeps one more", "end = min(end, plan.top_k);", "end = min(end, plan.top_k + 1u);"],
+    ["a guess: what lies before the band counts twice", "        rest = sub64(rest, before);\n", ""],
+    [
+      "a guess: the bin's tokens begin one too late",
+      "key_of_distance(max_key, first - 1u, scale)",
+      "key_of_distance(max_key, first, scale)",
+    ],
+    ["a guess that is wrong is believed", "guessed = at.index != NOWHERE;", "guessed = true;"],
     ["top-k keeps one less in wide rows", "rest.x > count", "rest.x >= count"],
     ["top-p: the token that reaches p is left out", "end = last.index + 1u; // 0", "end = last.index; // 0"],
     ["top-p measures what is kept, not the whole row", "select(mass, total, by_count)", "total"],
@@ -360,11 +367,7 @@ export const mutants = [
     ],
     ["adaptive-p: the nearest token is not sought", "share_extremes(nearest, 0u);", "share_extremes(0u, 0u);"],
     ["adaptive-p: nothing decays", "mul32(memory.y, stages.adaptive_decay).y", "memory.y"],
-    [
-      "joint: top-k only",
-      "          mass = mass_needed(plan.top_p, totals.first);\n          if (stage == JOINT)",
-      "          mass = vec2(1u, 0u);\n          if (stage == JOINT)",
-    ],
+    ["top-p and joint: any mass will do", "mass_needed(plan.top_p, totals.first)", "vec2(1u, 0u)"],
   ),
   ...of(
     "src/reference/stages.ts",
