@@ -54,6 +54,9 @@ const PRESETS: Readonly<Record<string, Preset>> = {
 /** What the bench beside its peers takes for what is left out. */
 export const PEERS_DEFAULTS: Preset = { rounds: 4 };
 
+/** The same for the CPU engine beside hand-written JavaScript. */
+export const CPU_DEFAULTS: Preset = { shapes: cross([128_256], [8]), rounds: 9 };
+
 /** The same for the sweep of tunings. */
 export const TUNE_DEFAULTS: Preset = {
   shapes: cross([128_256], [8]),

@@ -48,7 +48,7 @@ function row(figure: Figure, bytes: number): string[] {
 }
 
 /** Rows of equal columns; what is empty in every row is left out. */
-function tableOf(head: readonly string[], rows: readonly (readonly string[])[]): string[] {
+export function tableOf(head: readonly string[], rows: readonly (readonly string[])[]): string[] {
   const used = head.map((_, column) => rows.some((cells) => cells[column] !== ""));
   const all = [head, ...rows].map((cells) => cells.filter((_, column) => used[column]));
   const widths = all[0]!.map((_, column) => Math.max(...all.map((cells) => cells[column]!.length)));

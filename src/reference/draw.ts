@@ -1,6 +1,6 @@
 import type { RowPlan } from "../params.ts";
-import { filter, sum, weightsOf } from "./cut.ts";
-import { isKept, mass } from "./mass.ts";
+import { narrow, sum, weightsOf } from "./cut.ts";
+import { type Cut, isKept, mass } from "./mass.ts";
 import { GROUP_SIZE, max, type RowMax } from "./max.ts";
 import { clampLogit, distance, drawPoint, exp2fix, NO_TOKEN, WEIGHT_ONE } from "./numeric.ts";
 import { uniformOf } from "./philox.ts";
@@ -39,8 +39,13 @@ export function sampleRow(
   position: bigint,
   state?: RowState,
 ): RowSample {
-  return draw(logits, max(logits), plan, seed, position, state);
+  const groups = Math.ceil(logits.length / GROUP_SIZE);
+  if (delegates.length !== groups) delegates = new Float32Array(groups);
+  return draw(logits, max(logits, delegates), plan, seed, position, state);
 }
+
+/** Scratch for rows of the last vocabulary. */
+let delegates = new Float32Array(0);
 
 /** Filters a row and draws its token. The twin of `shaders/draw.wgsl`. */
 export function draw(
@@ -60,7 +65,14 @@ export function draw(
   }
 
   const [high, low] = uniformOf(seed, position);
-  const { cut, kept } = filter(logits, row, plan);
+  const { cut, kept, count, weights, mass: known } = narrow(logits, row, plan);
+  if (count !== undefined) {
+    const total = count * WEIGHT_ONE;
+    return sampled(Math.floor(drawPoint(high, low, total) / WEIGHT_ONE), WEIGHT_ONE, total);
+  }
+  if (known !== undefined && weights !== undefined && plan.drawScale === plan.filterScale) {
+    return drawWeighed(logits, row, cut, weights, known, drawPoint(high, low, known));
+  }
   if (kept !== undefined) {
     kept.sort();
     const weights = weightsOf(logits, row.max, kept, plan.drawScale);
@@ -85,6 +97,46 @@ export function draw(
     }
   }
   throw new Error("unreachable: the draw point lies below the mass");
+}
+
+/** Draws by weights that are known already. */
+function drawWeighed(
+  logits: Float32Array,
+  { delegates }: RowMax,
+  cut: Cut,
+  weights: Float64Array,
+  total: number,
+  point: number,
+): RowSample {
+  let rest = point;
+  for (let group = 0; group < delegates.length; group++) {
+    if (delegates[group]! < cut.logit) continue;
+    const start = group * GROUP_SIZE;
+    const end = Math.min(start + GROUP_SIZE, logits.length);
+    const sum = keptWeight(logits, start, end, cut, weights);
+    if (rest >= sum) {
+      rest -= sum;
+      continue;
+    }
+    for (let id = start; id < end; id++) {
+      if (!isKept(logits[id]!, id, cut)) continue;
+      if (rest < weights[id]!) return sampled(id, weights[id]!, total);
+      rest -= weights[id]!;
+    }
+  }
+  throw new Error("unreachable: the draw point lies below the mass");
+}
+
+/** The sum of the kept weights from `start` up to `end`. Which are kept is a factor, since a branch could not be predicted. */
+function keptWeight(logits: Float32Array, start: number, end: number, cut: Cut, weights: Float64Array): number {
+  const { logit: least, id: last } = cut;
+  let sum = 0;
+  for (let id = start; id < end; id++) {
+    const z = logits[id]!;
+    sum += weights[id]! * Number(z > least);
+    if (z === least && id <= last) sum += weights[id]!;
+  }
+  return sum;
 }
 
 /** Draws from what the stages have left. */

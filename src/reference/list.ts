@@ -2,7 +2,7 @@ import type { RowPlan } from "../params.ts";
 import { filter, inOrder, sum, weightsOf } from "./cut.ts";
 import { best } from "./draw.ts";
 import { isKept } from "./mass.ts";
-import { max, type RowMax } from "./max.ts";
+import { GROUP_SIZE, max, type RowMax } from "./max.ts";
 import { type RowState, stages } from "./stages.ts";
 
 /** The kept tokens of a row, most probable first. */
@@ -43,7 +43,11 @@ export function list(
   if (tokens === undefined) {
     tokens = new Uint32Array(logits.length);
     let count = 0;
-    for (let id = 0; id < logits.length; id++) if (isKept(logits[id]!, id, cut)) tokens[count++] = id;
+    for (let group = 0; group < row.delegates.length; group++) {
+      if (row.delegates[group]! < cut.logit) continue;
+      const end = Math.min((group + 1) * GROUP_SIZE, logits.length);
+      for (let id = group * GROUP_SIZE; id < end; id++) if (isKept(logits[id]!, id, cut)) tokens[count++] = id;
+    }
     tokens = inOrder(logits, tokens.subarray(0, count));
   }
   return { tokens, weights: weightsOf(logits, row.max, tokens, plan.drawScale) };

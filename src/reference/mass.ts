@@ -1,17 +1,15 @@
 import { GROUP_SIZE, type RowMax } from "./max.ts";
 import {
+  bitsFloat,
+  bitsOfKey,
   clampLogit,
   distance,
   exp2fix,
-  FAR,
-  FARTHEST,
+  keyOfDistance,
   MAX_DISTANCE,
   MAX_FLOAT,
-  OCTAVES,
-  powerTable,
-  TO_INTEGER,
-  TO_MULTIPLE_OF_4,
 } from "./numeric.ts";
+import { weightTable } from "./weights.ts";
 
 /**
  * A place in the ordered row: everything up to and including token `id` among the logits equal to `logit`.
@@ -26,9 +24,6 @@ export interface Cut {
 
 /** The cut that keeps every candidate. */
 export const KEEP_ALL: Cut = { logit: -MAX_FLOAT, id: 0xffff_ffff };
-
-/** Rows from here on are worth a table of powers. */
-const LARGE_ROW = 2 ** 15;
 
 /** Whether a token lies before or at the cut. Never true for `NaN` and `-inf`. */
 export function isKept(logit: number, id: number, cut: Cut): boolean {
@@ -52,14 +47,19 @@ export function mass(
   cut: Cut,
   masses: Float64Array = new Float64Array(delegates.length),
 ): number {
-  if (logits.length >= LARGE_ROW) return massOfLargeRow(logits, max, delegates, scale, cut, masses);
+  const faintest = faintestWithMass(max, scale, cut);
+  const table = weightTable(logits, max, scale);
   let total = 0;
   for (let group = 0; group < delegates.length; group++) {
     let sum = 0;
-    if (hasMass(delegates[group]!, max, scale, cut)) {
-      const end = Math.min((group + 1) * GROUP_SIZE, logits.length);
-      for (let id = group * GROUP_SIZE; id < end; id++) {
-        if (isKept(logits[id]!, id, cut)) sum += exp2fix(distance(max, clampLogit(logits[id]!), scale));
+    if (delegates[group]! >= faintest) {
+      const start = group * GROUP_SIZE;
+      const end = Math.min(start + GROUP_SIZE, logits.length);
+      if (table !== undefined) sum = table.sumOf(logits, start, end, max, scale, cut);
+      else {
+        for (let id = start; id < end; id++) {
+          if (isKept(logits[id]!, id, cut)) sum += exp2fix(distance(max, clampLogit(logits[id]!), scale));
+        }
       }
     }
     masses[group] = sum;
@@ -68,47 +68,7 @@ export function mass(
   return total;
 }
 
-/** Whether a group has tokens that count. */
-function hasMass(delegate: number, max: number, scale: number, cut: Cut): boolean {
-  return delegate >= cut.logit && distance(max, delegate, scale) < MAX_DISTANCE;
-}
-
-/** The same, with `distance` and `exp2fix` written out and the powers looked up: a fifth of the time. */
-function massOfLargeRow(
-  logits: Float32Array,
-  max: number,
-  delegates: Float32Array,
-  scale: number,
-  cut: Cut,
-  masses: Float64Array,
-): number {
-  const powers = powerTable();
-  const octaves = OCTAVES;
-  const least = cut.logit;
-  const last = cut.id;
-  const half = Math.fround(max * 0.5);
-  let total = 0;
-  for (let group = 0; group < delegates.length; group++) {
-    let sum = 0;
-    if (hasMass(delegates[group]!, max, scale, cut)) {
-      const end = Math.min((group + 1) * GROUP_SIZE, logits.length);
-      for (let id = group * GROUP_SIZE; id < end; id++) {
-        let z = logits[id]!;
-        if (!(z >= least)) continue;
-        if (z > MAX_FLOAT) z = MAX_FLOAT;
-        if (z === least && id > last) continue;
-        let d = Math.fround(half - z * 0.5);
-        if (d > FARTHEST) d = FARTHEST;
-        let t = Math.fround(d * scale);
-        if (t >= MAX_DISTANCE) continue;
-        const unit = t < FAR ? TO_INTEGER : TO_MULTIPLE_OF_4;
-        t = t + unit - unit;
-        const up = (MAX_DISTANCE - t) | 0;
-        sum += powers[up & 0xf_ffff]! * octaves[up >> 20]! + TO_INTEGER - TO_INTEGER;
-      }
-    }
-    masses[group] = sum;
-    total += sum;
-  }
-  return total;
+/** The smallest logit that can count: one that is kept, and whose weight is not 0. */
+export function faintestWithMass(max: number, scale: number, cut: Cut): number {
+  return Math.max(cut.logit, bitsFloat(bitsOfKey(keyOfDistance(max, MAX_DISTANCE - 1, scale))));
 }

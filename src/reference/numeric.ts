@@ -9,7 +9,7 @@ export const MAX_VOCAB_SIZE = 0x40_0000;
 /** Largest finite float32: what `+inf` counts as. */
 export const MAX_FLOAT = 3.4028234663852886e38;
 /** Halved differences of logits are cut off here, so that no product with a scale overflows. */
-export const FARTHEST: number = 2 ** 60;
+const FARTHEST = 2 ** 60;
 /** Weight of the most probable token: 2^31. */
 export const WEIGHT_ONE = 0x8000_0000;
 /** Distances are cut off here, 32 octaves below the most probable token: the weight is 0, the token is never drawn. */
@@ -69,11 +69,11 @@ export function distanceScale(temperature: number): number {
 }
 
 /** Distances from here on, 8 octaves, are multiples of 4. */
-export const FAR = 0x80_0000;
+const FAR = 0x80_0000;
 /** Added to a number from 0 to 2^51 and taken off again, it leaves the nearest integer, ties to even. */
 export const TO_INTEGER: number = 1.5 * 2 ** 52;
 /** The same for the nearest multiple of 4. */
-export const TO_MULTIPLE_OF_4: number = 4 * TO_INTEGER;
+const TO_MULTIPLE_OF_4 = 4 * TO_INTEGER;
 
 /**
  * How far a logit lies below the row's largest, in 2^-20 octaves, at most {@link MAX_DISTANCE}: the nearest integer
@@ -90,7 +90,7 @@ export function distance(max: number, logit: number, scale: number): number {
 }
 
 /** `2^(n-1)` for the octave `n` of {@link exp2fix}. */
-export const OCTAVES: Float64Array = Float64Array.from({ length: 33 }, (_, n) => 2 ** (n - 1));
+const OCTAVES = Float64Array.from({ length: 33 }, (_, n) => 2 ** (n - 1));
 
 /** Coefficients of 2^f on [0, 1): minimax for the relative error among polynomials that are 1 at 0, as float32. */
 const C1 = Math.fround(0.6931512951850891);
@@ -100,23 +100,13 @@ const C4 = Math.fround(0.009017030708491802);
 const C5 = Math.fround(0.0018671300495043397);
 
 /** 2^(f / 2^20) for an integer `f` from 0 to 2^20 - 1, as float32: five steps, each a rounded product and a rounded sum. */
-function power(f: number): number {
+export function power(f: number): number {
   const x = f * 2 ** -20;
   let y = Math.fround(Math.fround(C5 * x) + C4);
   y = Math.fround(Math.fround(y * x) + C3);
   y = Math.fround(Math.fround(y * x) + C2);
   y = Math.fround(Math.fround(y * x) + C1);
   return Math.fround(Math.fround(y * x) + 1);
-}
-
-let powers: Float32Array | undefined;
-
-/**
- * All values of the polynomial, written down once (4 MB, some 40 ms): looking one up takes a fraction of the time that
- * rounding ten times does. For rows so large that it pays.
- */
-export function powerTable(): Float32Array {
-  return (powers ??= Float32Array.from({ length: 2 ** 20 }, (_, f) => power(f)));
 }
 
 /**
@@ -126,7 +116,7 @@ export function powerTable(): Float32Array {
 export function exp2fix(distance: number): number {
   const up = MAX_DISTANCE - distance;
   const f = up & 0xf_ffff;
-  const weight = (powers === undefined ? power(f) : powers[f]!) * OCTAVES[up >> 20]!;
+  const weight = power(f) * OCTAVES[up >> 20]!;
   return weight + TO_INTEGER - TO_INTEGER;
 }
 

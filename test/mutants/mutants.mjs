@@ -268,28 +268,31 @@ export const mutants = [
   ...of(
     "src/reference/cut.ts",
     ["reference: top-p keeps one less", "if (total >= need) return index + 1;", "if (total > need) return index + 1;"],
-    ["reference: the bin's first token is left out", "if (sum >= target) return", "if (sum > target) return"],
+    ["reference: the bin's first token is left out", "if (reached < wanted)", "if (reached <= wanted)"],
+    ["reference: equal rows keep one more", "id: count - 1 }", "id: count }"],
+    ["reference: the bin reaches too far down", "Math.max(0, (height >> BIN_SHIFT) - 1)", "(height >> BIN_SHIFT) + 40"],
+    [
+      "reference: what was behind an earlier cut counts",
+      "if (!isKept(logits[id]!, id, before)) continue;\n    reached",
+      "reached",
+    ],
     ["reference: min-p first is forgotten", "if (plan.minPFirst) end =", "if (false) end ="],
   ),
   ...of(
     "src/reference/mass.ts",
     ["reference: ties at the cut in the wrong order", "id <= cut.id", "id < cut.id"],
-    [
-      "reference: the last group's tail",
-      "logits.length);\n      for (let id = group * GROUP_SIZE; id < end; id++) {\n        if",
-      "logits.length - 1);\n      for (let id = group * GROUP_SIZE; id < end; id++) {\n        if",
-    ],
-    [
-      "reference: the tail of a large row's last group",
-      "logits.length);\n      for (let id = group * GROUP_SIZE; id < end; id++) {\n        let",
-      "logits.length - 1);\n      for (let id = group * GROUP_SIZE; id < end; id++) {\n        let",
-    ],
-    ["reference: ties at a large row's cut in the wrong order", "id > last", "id >= last"],
-    [
-      "reference: a large row's far distances are not rounded to four",
-      "t < FAR ? TO_INTEGER : TO_MULTIPLE_OF_4",
-      "TO_INTEGER",
-    ],
+    ["reference: the last group's tail", "GROUP_SIZE, logits.length)", "GROUP_SIZE, logits.length - 1)"],
+  ),
+  ...of(
+    "src/reference/weights.ts",
+    ["reference: ties at a large row's cut in the wrong order", "id > last) continue", "id >= last) continue"],
+    ["reference: a large row's far distances are not rounded to four", "octave < 24 ?", "octave < 0 ?"],
+    ["reference: the largest far distance of an octave", "multiple === 2 ** 20 ? 2 : ", ""],
+  ),
+  ...of(
+    "src/reference/max.ts",
+    ["reference: rows below zero are in the wrong order", "bits[id + 2]! ^ flip", "bits[id + 2]!"],
+    ["reference: +inf is not clamped", "largest = clampLogit(largest);", ""],
   ),
   ...of(
     "src/reference/numeric.ts",

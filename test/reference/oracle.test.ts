@@ -8,9 +8,18 @@ import { oracle } from "../support/oracle.ts";
 
 /** Compares one row with the oracle; a message that replays the case, or undefined. */
 function compare(name: InputName, vocab: number, seed: number, index: number): string | undefined {
-  const params = paramSets[index]!;
+  return compareOne(name, vocab, seed, paramSets[index]!, BigInt(index));
+}
+
+function compareOne(
+  name: InputName,
+  vocab: number,
+  seed: number,
+  params: (typeof paramSets)[number],
+  position = 0n,
+): string | undefined {
   const logits = inputs[name](vocab, seed);
-  const random = { seed: 0x1234_5678_9abc_def0n + BigInt(seed), position: BigInt(index) };
+  const random = { seed: 0x1234_5678_9abc_def0n + BigInt(seed), position };
   const plan = planRow(params, vocab);
   const expected = oracle(logits, { ...params, ...random });
   const sample = sampleRow(logits, plan, random.seed, random.position);
@@ -44,6 +53,17 @@ test.each(["peaked", "flat", "tiesAtCut", "equal", "rawBits", "clustered"] as co
   "%s: some parameter sets on 50,257 tokens",
   (name) => {
     const differences = every.filter((index) => index % 4 === 2).map((index) => compare(name, 50_257, 1, index));
+    expect(differences.filter((difference) => difference !== undefined)).toEqual([]);
+  },
+);
+
+test.each(["tiesAtCut", "twoValues", "flat", "huge", "positiveInfinity"] as const)(
+  "%s: top-k of many tokens before top-p, on 33,000 tokens",
+  (name) => {
+    const params = { topK: 2000, topP: 0.9, minP: 0.001, temperature: 0.7 };
+    const all = [params, { ...params, order: "vllm" } as const, { ...params, topK: 0 }];
+    // The first row leaves in the scratch arrays what the second one finds.
+    const differences = all.flatMap((one) => [2, 3].map((seed) => compareOne(name, 33_000, seed, one)));
     expect(differences.filter((difference) => difference !== undefined)).toEqual([]);
   },
 );
