@@ -132,7 +132,7 @@ async function judge(mutant) {
     const outcome = await test(mutant, limit);
     const { verdict } = outcome;
     if (verdict === "late") {
-      const longest = await stepWithout();
+      const longest = await stepWithout(outcome.steps + 1);
       if (limit >= PATIENCE * longest) {
         const by = `a step is not done after ${Math.round(limit)} s; at that time the longest without it takes ${longest.toFixed(1)} s`;
         return { verdict: "hangs", by };
@@ -145,10 +145,10 @@ async function judge(mutant) {
   }
 }
 
-/** Seconds of the longest step without a mutant, at this moment and in a new process. */
-async function stepWithout() {
+/** Seconds of the longest step without a mutant, at this moment and in a new process; of all steps, or of so many. */
+async function stepWithout(steps = Infinity) {
   stop();
-  const { verdict, by, longest } = await test(null, CLEAN_LIMIT);
+  const { verdict, by, longest } = await test(null, CLEAN_LIMIT, steps);
   if (verdict !== "survives") {
     console.error(`Without a mutant the suite must find nothing, but: ${verdict}: ${by ?? ""}`);
     stop();
@@ -159,12 +159,13 @@ async function stepWithout() {
 
 /**
  * What one run says, in a process of its own that may be ended: the verdict, or "late" if a step takes longer than so
- * many seconds.
+ * many seconds. With an end, no more than so many steps are run.
  */
-async function test(mutant, most) {
+async function test(mutant, most, end = Infinity) {
   worker ??= await start();
   return new Promise((resolve) => {
     let longest = 0;
+    let steps = 0;
     let since = performance.now();
     let timer = setTimeout(onLate, 1000 * most);
     worker.on("message", onMessage);
@@ -175,6 +176,8 @@ async function test(mutant, most) {
       longest = Math.max(longest, (performance.now() - since) / 1000);
       since = performance.now();
       if (!message.step) return done(message, false);
+      steps++;
+      if (steps === end) return done({ verdict: "survives" }, true);
       clearTimeout(timer);
       timer = setTimeout(onLate, 1000 * most);
     }
@@ -189,7 +192,7 @@ async function test(mutant, most) {
       worker.off("message", onMessage);
       worker.off("exit", onExit);
       if (lost) stop();
-      resolve({ ...outcome, longest });
+      resolve({ ...outcome, longest, steps });
     }
   });
 }

@@ -93,7 +93,11 @@ async function ask(
     rows.forEach((row, at) => data.set(call.logits.subarray(startOf(row), startOf(row) + vocabSize), at * vocabSize));
     logits = { data, offset: 0, rowStride: vocabSize, rows: rows.length };
   }
-  const params = rows.map((row) => call.params[row]!);
+  const masks = masksOnDevice(
+    device,
+    rows.map((row) => call.params[row]!),
+  );
+  const { params } = masks;
   const tell = (): void => {
     if (call.said !== undefined) rows.forEach((row, at) => tellRow(sampler, at, call.said![row]!));
   };
@@ -113,6 +117,7 @@ async function ask(
   }
   tell();
   const kept = await sampler.candidates(logits, params);
+  masks.buffer?.destroy();
   return rows.map((_, at) => {
     const sample: RowSample = unpackRecord(words, at);
     if (
@@ -129,6 +134,32 @@ async function ask(
       histories[at],
     );
   });
+}
+
+/** Every other row's masks in one buffer of the device's, behind each other and behind a word that is none of theirs. */
+function masksOnDevice(
+  device: GPUDevice,
+  params: readonly RowParams[],
+): { readonly params: readonly RowParams[]; readonly buffer: GPUBuffer | undefined } {
+  const words = [SENTINEL];
+  const placed: ((buffer: GPUBuffer) => RowParams)[] = params.map((row, at) => {
+    if (at % 2 === 0) return () => row;
+    const offsets: Record<string, number> = {};
+    for (const name of ["allowedTokens", "bannedTokens"] as const) {
+      const mask = row[name];
+      if (!(mask instanceof Uint32Array)) continue;
+      offsets[name] = words.length;
+      words.push(...mask);
+    }
+    return (buffer) => ({
+      ...row,
+      ...Object.fromEntries(Object.entries(offsets).map(([name, offset]) => [name, { buffer, offset }])),
+    });
+  });
+  if (words.length === 1) return { params, buffer: undefined };
+  const buffer = device.createBuffer({ label: "masks", size: 4 * words.length, usage: 4 | 8 }); // COPY_SRC | COPY_DST
+  device.queue.writeBuffer(buffer, 0, Uint32Array.from(words));
+  return { params: placed.map((place) => place(buffer)), buffer };
 }
 
 /** Tells a row what it has said: at once if that fits, else so that the oldest tokens make room. */
