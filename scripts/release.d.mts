@@ -6,3 +6,4 @@ export function obstacles(state: {
   readonly publish: boolean;
   readonly env: Readonly<Record<string, string | undefined>>;
 }): string[];
+export function auditObstacle(status: number | null, output: string): string | undefined;

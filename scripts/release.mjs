@@ -37,6 +37,32 @@ export function obstacles({ manifest, changelog, status, tags, publish, env }) {
   return found;
 }
 
+/**
+ * What `npm audit --json` has against a release, in words, or undefined.
+ *
+ * @param {number | null} status
+ * @param {string} output
+ * @returns {string | undefined}
+ */
+export function auditObstacle(status, output) {
+  let report;
+  try {
+    report = JSON.parse(output);
+  } catch {
+    return `npm audit ended with status ${status} and without a report`;
+  }
+  // A registry that keeps no advisories answers with an error, which says nothing about the dependencies.
+  if (report.error !== undefined || report.message !== undefined) {
+    const why = report.message ?? [report.error.code, report.error.summary].filter(Boolean).join(" ");
+    return `the registry refused the audit (${why}), so nothing is known: ask one that has advisories, npm audit --registry=<url>`;
+  }
+  const { total, ...levels } = report.metadata?.vulnerabilities ?? {};
+  if (total === undefined) return "npm audit gave a report without counts";
+  if (total === 0) return undefined;
+  const counts = Object.entries(levels).filter(([, count]) => count > 0);
+  return `npm audit found ${total} vulnerabilities (${counts.map(([level, count]) => `${count} ${level}`).join(", ")})`;
+}
+
 function main() {
   const publish = process.argv.includes("--publish");
   const git = (...args) => execFileSync("git", args, { encoding: "utf8" });
@@ -51,9 +77,16 @@ function main() {
   for (const obstacle of found) console.error(`release: ${obstacle}`);
   if (found.length > 0) return 1;
 
+  const audit = spawnSync("npm", ["audit", "--json"], { encoding: "utf8" });
+  console.log("release: npm audit");
+  const unsafe = auditObstacle(audit.status, audit.stdout ?? "");
+  if (unsafe !== undefined) {
+    console.error(`release: ${unsafe}`);
+    return 1;
+  }
+
   const steps = [
     [".ci/run"],
-    ["npm", "audit"],
     ["npm", "publish", "--provenance", "--access", "public", ...(publish ? [] : ["--dry-run"])],
   ];
   for (const [command, ...args] of steps) {

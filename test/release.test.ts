@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { obstacles } from "../scripts/release.mjs";
+import { auditObstacle, obstacles } from "../scripts/release.mjs";
 
 const ready = {
   manifest: { version: "1.2.3", repository: { type: "git" } },
@@ -36,4 +36,22 @@ test.each<[string, Partial<typeof ready> | object, RegExp]>([
   const found = obstacles({ ...ready, ...change });
   expect(found.filter((text) => message.test(text))).toHaveLength(1);
   if (!message.source.includes("version")) expect(found).toHaveLength(1);
+});
+
+test.each<[string, number, object | string, RegExp | undefined]>([
+  ["nothing", 0, { metadata: { vulnerabilities: { low: 0, high: 0, total: 0 } } }, undefined],
+  ["a hole", 1, { metadata: { vulnerabilities: { low: 1, high: 2, total: 3 } } }, /found 3 .*\(1 low, 2 high\)/],
+  [
+    "a registry without advisories",
+    1,
+    { statusCode: 405, message: "405 Method Not Allowed" },
+    /refused the audit \(405 Method/,
+  ],
+  ["an error of npm's", 1, { error: { code: "ENOLOCK", summary: "no lockfile" } }, /refused .*ENOLOCK no lockfile/],
+  ["a report that says nothing", 0, {}, /without counts/],
+  ["no report", 1, "npm error", /status 1 and without a report/],
+])("the audit says: %s", (_, status, report, message) => {
+  const found = auditObstacle(status, typeof report === "string" ? report : JSON.stringify(report));
+  if (message === undefined) expect(found).toBeUndefined();
+  else expect(found).toMatch(message);
 });
