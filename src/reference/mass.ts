@@ -42,25 +42,23 @@ export function isKept(logit: number, id: number, cut: Cut): boolean {
  */
 export function mass(
   logits: Float32Array,
-  { max, delegates }: RowMax,
+  row: RowMax,
   scale: number,
   cut: Cut,
-  masses: Float64Array = new Float64Array(delegates.length),
+  masses: Float64Array = new Float64Array(row.delegates.length),
 ): number {
+  const { max, delegates } = row;
   const faintest = faintestWithMass(max, scale, cut);
+  masses.fill(0);
   const table = weightTable(logits, max, scale);
+  if (table !== undefined) return table.add(logits, row, scale, cut, faintest, masses);
   let total = 0;
   for (let group = 0; group < delegates.length; group++) {
+    if (!(delegates[group]! >= faintest)) continue;
+    const end = Math.min((group + 1) * GROUP_SIZE, logits.length);
     let sum = 0;
-    if (delegates[group]! >= faintest) {
-      const start = group * GROUP_SIZE;
-      const end = Math.min(start + GROUP_SIZE, logits.length);
-      if (table !== undefined) sum = table.sumOf(logits, start, end, max, scale, cut);
-      else {
-        for (let id = start; id < end; id++) {
-          if (isKept(logits[id]!, id, cut)) sum += exp2fix(distance(max, clampLogit(logits[id]!), scale));
-        }
-      }
+    for (let id = group * GROUP_SIZE; id < end; id++) {
+      if (isKept(logits[id]!, id, cut)) sum += exp2fix(distance(max, clampLogit(logits[id]!), scale));
     }
     masses[group] = sum;
     total += sum;

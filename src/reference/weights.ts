@@ -25,11 +25,15 @@ export interface WeightTable {
   heightOf(logit: number, max: number, halfScale: number): number;
   /** The weight at a height. */
   weightAt(height: number): number;
-  /** The weights of the tokens from `start` up to `end`, as far as they lie before the cut, added up. */
-  sumOf(logits: Float32Array, start: number, end: number, max: number, scale: number, cut: Cut): number;
   /**
-   * The same for all groups whose delegate is not below `faintest`. Every weight at a height of `lowest` or more is left
-   * in `weights`, by id, and added to the bin of its height.
+   * Adds up the weights of the tokens before the cut, per group, for all groups whose delegate is not below `faintest`.
+   *
+   * @param masses those of the others stay as they are
+   */
+  add(logits: Float32Array, row: RowMax, scale: number, cut: Cut, faintest: number, masses: Float64Array): number;
+  /**
+   * The same for the whole row only, where every weight at a height of `lowest` or more is left in `weights`, by id, and
+   * added to the bin of its height.
    */
   spread(
     logits: Float32Array,
@@ -90,23 +94,31 @@ function newWeightTable(): WeightTable {
   return {
     heightOf,
     weightAt,
-    sumOf: (logits, start, end, max, scale, { logit: least, id: last }) => {
+    add: (logits, { max, delegates }, scale, { logit: least, id: last }, faintest, masses) => {
       const halfScale = scale * 0.5;
-      let sum = 0;
+      let total = 0;
       let previous = Number.NaN;
       let weight = 0;
-      for (let id = start; id < end; id++) {
-        const z = logits[id]!;
-        if (!(z >= least)) continue;
-        if (z === least && id > last) continue;
-        // Equal logits, as of padding, come in runs.
-        if (z !== previous) {
-          previous = z;
-          weight = weightAt(heightOf(z, max, halfScale));
+      for (let group = 0; group < delegates.length; group++) {
+        if (!(delegates[group]! >= faintest)) continue;
+        const start = group * groupSize;
+        const end = Math.min(start + groupSize, logits.length);
+        let sum = 0;
+        for (let id = start; id < end; id++) {
+          const z = logits[id]!;
+          if (!(z >= least)) continue;
+          if (z === least && id > last) continue;
+          // Equal logits, as of padding, come in runs.
+          if (z !== previous) {
+            previous = z;
+            weight = weightAt(heightOf(z, max, halfScale));
+          }
+          sum += weight;
         }
-        sum += weight;
+        masses[group] = sum;
+        total += sum;
       }
-      return sum;
+      return total;
     },
     spread: (logits, { max, delegates }, scale, { logit: least, id: last }, faintest, lowest, weights, bins) => {
       const halfScale = scale * 0.5;
