@@ -58,19 +58,20 @@ export class Workspace {
   ring(staged: boolean, encoder?: GPUCommandEncoder, calls: number = 0): CallRing {
     const rings = this.#rings[staged ? "staged" : "plain"];
     let ring = rings.find((each) => encoder === undefined || each.hasRoom(encoder, calls));
-    if (ring === undefined) rings.push((ring = this.#makeRing(staged)));
+    if (ring === undefined) rings.push((ring = this.#makeRing(staged, calls)));
     return ring;
   }
 
-  #makeRing(staged: boolean): CallRing {
+  #makeRing(staged: boolean, calls: number): CallRing {
     const shape = this.#shape;
     const alignment = this.#device.limits.minStorageBufferOffsetAlignment;
     const slotBytes = Math.ceil(callBytes(shape.chunkRows, staged) / alignment) * alignment;
-    const chunks = Math.ceil(shape.maxBatch / shape.chunkRows);
+    // Processed rows may come in smaller chunks, and so in more of them.
+    const chunks = Math.max(Math.ceil(shape.maxBatch / shape.chunkRows), calls);
     const affordable = Math.floor((0.03 * shape.rowBytes * shape.maxBatch) / slotBytes);
     const slots = Math.max(Math.min(affordable, MOST_SLOTS), FEWEST_SLOTS, 2 * chunks);
-    const calls = this.buffer("calls", slotBytes * slots, USAGE.STORAGE | USAGE.COPY_DST);
-    return new CallRing(this.#device, calls, slotBytes, slots, chunks);
+    const buffer = this.buffer("calls", slotBytes * slots, USAGE.STORAGE | USAGE.COPY_DST);
+    return new CallRing(this.#device, buffer, slotBytes, slots, chunks);
   }
 
   /** Makes a buffer that lives until `release` or `destroy`. */

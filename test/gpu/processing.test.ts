@@ -428,6 +428,24 @@ describe("engines agree", () => {
   });
 });
 
+test("more chunks of processed rows than there is room for calls that wait", async () => {
+  const shape = { vocabSize: 1214, maxBatch: 21 };
+  const engines = await pair(shape, { bytes: 9000 });
+  const logits = batch(inputNames, shape.vocabSize, shape.maxBatch, 2);
+  const params = Array.from({ length: shape.maxBatch }, (_, row) => ({
+    logitBias: { [row]: 2 },
+    seed: row,
+    position: 0,
+  }));
+  for (let call = 0; call < 2; call++) {
+    const [actual, expected] = [await engines.gpu.sample(logits, params), await engines.cpu.sample(logits, params)];
+    expect(sampleDifference(actual, expected)).toBeUndefined();
+  }
+  const lists = [await engines.gpu.candidates(logits, params), await engines.cpu.candidates(logits, params)] as const;
+  expect(candidatesDifference(...lists)).toBeUndefined();
+  engines.gpu.destroy();
+});
+
 describe("masks", () => {
   const [V, ROWS] = [1003, 3];
   const logits = batch(["peaked", "flat", "tiesAtCut"], V, ROWS, 1);
