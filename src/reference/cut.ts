@@ -169,7 +169,6 @@ function cutWhere(
   const lowest = Math.max(faintest, logitOfHeight(bin << BIN_SHIFT, max, heightOf));
   const above = logitOfHeight((bin + 1) << BIN_SHIFT, max, heightOf);
   for (const id of inOrder(logits, gatherBetween(logits, delegates, lowest, above))) {
-    if (!isKept(logits[id]!, id, before)) continue;
     reached += weights[id]!;
     if (reached < wanted) continue;
     const cut = { logit: clampLogit(logits[id]!), id };

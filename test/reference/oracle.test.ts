@@ -68,6 +68,13 @@ test.each(["tiesAtCut", "twoValues", "flat", "huge", "positiveInfinity"] as cons
   },
 );
 
+test("a nucleus whose mass is just reached ends there", () => {
+  // The share is a half: five of ten tokens, to the unit.
+  const params = { topK: 10, topP: 0.5 + 2 ** -20 };
+  expect(compareOne("equal", 200, 1, params)).toBeUndefined();
+  expect(list(inputs.equal(200, 1), planRow(params, 200)).tokens).toHaveLength(5);
+});
+
 test("a list stays as it is when another row is listed", () => {
   for (const params of [{ topK: 20 }, { topP: 0.5 }]) {
     const plan = planRow(params, 200);
