@@ -5,7 +5,7 @@
  */
 import type { LogitsType } from "../../src/reference/convert.ts";
 import type { SamplingParams } from "../../src/params.ts";
-import { paramSets, show } from "../support/cases.ts";
+import { paramSets, show, stagedSets } from "../support/cases.ts";
 import { batch, type InputName, inputNames, Random } from "../support/inputs.ts";
 import { floatToBfloat, floatToHalf } from "../support/oracle.ts";
 import { randomProcessing, randomTokens, type Said } from "../support/processing.ts";
@@ -36,6 +36,8 @@ export interface Section {
   readonly logitsType: LogitsType;
   /** Tokens that the history of a row holds; 0: there is none. */
   readonly maxHistory: number;
+  /** Whether it needs kernels that no other section needs, which are compiled anew for every tuning. */
+  readonly ownKernels?: boolean;
   /** Under which configurations it is run besides the sampler as it comes: all, those for 16 bits, or none. */
   readonly core: "all" | "half" | "none";
   readonly calls: () => Generator<Call>;
@@ -60,20 +62,24 @@ interface Shape {
   readonly further?: number;
   /** Rows with histories of so many tokens, and with everything that processes logits, in any mixture. */
   readonly maxHistory?: number;
+  /** The parameter sets with further stages, instead of those without. */
+  readonly staged?: boolean;
   /** All rows of a call with the same parameters, or each with its own. */
   readonly uniform?: boolean;
 }
 
 function section(shape: Shape): Section {
   const { vocabSize, names = inputNames, logitsType = "float32", core = "none", lead = 0, gap = 0 } = shape;
-  const { every = 1, uniform = false, further = 0, maxHistory = 0 } = shape;
+  const { every = 1, uniform = false, further = 0, maxHistory = 0, staged = false } = shape;
+  const sets = staged ? stagedSets : paramSets;
   const rows = names.length;
   const place = lead + gap === 0 ? "" : `, offset ${lead}, gap ${gap}`;
-  const how = (uniform ? ", one parameter set a call" : "") + (maxHistory > 0 ? ", processed" : "");
+  const how =
+    (uniform ? ", one parameter set a call" : "") + (maxHistory > 0 ? ", processed" : "") + (staged ? ", stages" : "");
   const name = `${logitsType}, ${vocabSize} tokens${place}${how}`;
   function* calls(): Generator<Call> {
-    for (let index = 0; index < paramSets.length; index += every) {
-      const paramsOf = (row: number): SamplingParams => paramSets[(index + (uniform ? 0 : row)) % paramSets.length]!;
+    for (let index = 0; index < sets.length; index += every) {
+      const paramsOf = (row: number): SamplingParams => sets[(index + (uniform ? 0 : row)) % sets.length]!;
       const packed = batch(names, vocabSize, rows, index);
       const rowStride = vocabSize + gap;
       // What lies between the rows must never be seen: it is larger than any logit but infinity.
@@ -102,7 +108,7 @@ function section(shape: Shape): Section {
       };
     }
   }
-  return { name, vocabSize, rows, logitsType, maxHistory, core, calls };
+  return { name, vocabSize, rows, logitsType, maxHistory, ownKernels: maxHistory > 0 || staged, core, calls };
 }
 
 function convert(values: Float32Array<ArrayBuffer>, type: LogitsType): Call["logits"] {
@@ -126,6 +132,7 @@ export const sections: readonly Section[] = [
   section({ vocabSize: 599, logitsType: "float16", lead: 5, gap: 4, every: 6 }),
   // A row that needs a word of marks more if it begins late in a quad.
   section({ vocabSize: 1214, maxHistory: 60, lead: 3, gap: 3, core: "half", every: 3, further: 2 }),
+  section({ vocabSize: 1002, staged: true, core: "half", every: 5, further: 2 }),
   section({ vocabSize: 32_003, names: ["peaked", "flat", "tiesAtCut", "clustered", "equal", "rawBits"], every: 6 }),
   section({ vocabSize: 151_936, names: ["peaked", "flat", "tiesAtCut", "clustered"], every: 8 }),
 ];

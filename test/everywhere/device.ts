@@ -99,6 +99,7 @@ async function ask(
   );
   const { params } = masks;
   const tell = (): void => {
+    sampler.state.reset();
     if (call.said !== undefined) rows.forEach((row, at) => tellRow(sampler, at, call.said![row]!));
   };
   tell();

@@ -8,6 +8,7 @@ import { max } from "../../src/reference/max.ts";
 import { planRow } from "../../src/params.ts";
 import { widen } from "../../src/reference/convert.ts";
 import { processed } from "../../src/reference/process.ts";
+import { emptyState } from "../../src/reference/stages.ts";
 import type { Said } from "../support/processing.ts";
 import type { Call, Section } from "./corpus.ts";
 
@@ -73,13 +74,15 @@ export function referenceRows(
       return { seen, found: max(seen) };
     };
     const first = look();
+    let state = emptyState();
     const drawAt = (position: bigint): RowSample => {
       const { seen, found } = plan.process === undefined ? first : look();
-      const sample = draw(seen, found, plan, params.seed, BigInt.asUintN(64, position));
+      const sample = draw(seen, found, plan, params.seed, BigInt.asUintN(64, position), state);
+      state = sample.state ?? state;
       if (history !== undefined) append(history, [sample.token]);
       return sample;
     };
-    const kept = normalize(list(first.seen, plan, first.found));
+    const kept = normalize(list(first.seen, plan, first.found, params));
     const sample = drawAt(params.position);
     const further = Array.from({ length: call.further }, (__, n) => drawAt(params.position + BigInt(n + 1)).token);
     return wordsOfRow(sample, kept, further, history === undefined ? [] : wordsOfHistory(textOf(history)));

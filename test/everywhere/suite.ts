@@ -130,8 +130,7 @@ async function runDevice(
       const found: Record<string, string> = {};
       const before = differing;
       for (const section of sections) {
-        // What processes logits is compiled anew for every tuning.
-        const left = brief && section.maxHistory > 0;
+        const left = brief && section.ownKernels === true;
         const core = section.core === "all" || (section.core === "half" && configuration.half === true);
         const asked = whole || (core && !left);
         if (asked) found[section.name] = await sectionUnder(section, configuration);
