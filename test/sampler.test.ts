@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { createSampler, type Sampler, type SamplingParams } from "../src/index.ts";
+import { createSampler, type Sampler, type SamplingParams, type StageName } from "../src/index.ts";
 import { sampleDifference } from "./support/cases.ts";
 import { failure } from "./support/failure.ts";
 import { batch } from "./support/inputs.ts";
@@ -7,6 +7,9 @@ import { batch } from "./support/inputs.ts";
 const V = 300;
 const cpu = (maxBatch = 4): Promise<Sampler> => createSampler({ vocabSize: V, maxBatch, engine: "cpu" });
 const logits = batch(["peaked", "flat"], V, 4, 9);
+
+/** An order, right or wrong. */
+const list = (...order: readonly string[]): SamplingParams => ({ order: order as readonly StageName[] });
 
 describe("bad parameters name the parameter and the value", () => {
   test.each<[string, SamplingParams, typeof TypeError | typeof RangeError, RegExp]>([
@@ -30,6 +33,51 @@ describe("bad parameters name the parameter and the value", () => {
     ["unknown order", { order: "hf" as "vllm" }, RangeError, /params\.order: .*got "hf"/],
     ["order as number", { order: 1 as unknown as "vllm" }, TypeError, /params\.order: .*got 1/],
     ["unknown name", { top_p: 0.9 } as SamplingParams, TypeError, /params\.top_p: unknown parameter/],
+    ["typicalP above 1", { typicalP: 1.1 }, RangeError, /params\.typicalP: .*from 0 to 1, got 1.1/],
+    ["typicalP negative", { typicalP: -0.1 }, RangeError, /params\.typicalP: .*got -0.1/],
+    ["typicalP NaN", { typicalP: NaN }, RangeError, /params\.typicalP: .*got NaN/],
+    ["topNSigma negative", { topNSigma: -1 }, RangeError, /params\.topNSigma: .*from 0 to 1000, got -1/],
+    ["topNSigma beyond its range", { topNSigma: 1001 }, RangeError, /params\.topNSigma: .*got 1001/],
+    ["epsilonCutoff of 1", { epsilonCutoff: 1 }, RangeError, /params\.epsilonCutoff: .*below 1, got 1/],
+    ["epsilonCutoff negative", { epsilonCutoff: -1e-9 }, RangeError, /params\.epsilonCutoff: .*got -1e-9/],
+    ["etaCutoff of 1", { etaCutoff: 1 }, RangeError, /params\.etaCutoff: .*below 1, got 1/],
+    ["etaCutoff NaN", { etaCutoff: NaN }, RangeError, /params\.etaCutoff: .*got NaN/],
+    ["topH above 1", { topH: 1.01 }, RangeError, /params\.topH: .*got 1.01/],
+    ["topH as text", { topH: "1" as unknown as number }, TypeError, /params\.topH: .*got "1"/],
+    ["xtcProbability above 1", { xtcProbability: 2 }, RangeError, /params\.xtcProbability: .*got 2/],
+    ["xtcThreshold negative", { xtcThreshold: -0.1 }, RangeError, /params\.xtcThreshold: .*got -0.1/],
+    ["minKeep 0", { minKeep: 0 }, RangeError, /params\.minKeep: .*integer from 1 to 4194304, got 0/],
+    ["minKeep fractional", { minKeep: 1.5 }, RangeError, /params\.minKeep: .*got 1.5/],
+    ["dynatempRange negative", { dynatempRange: -1 }, RangeError, /params\.dynatempRange: .*got -1/],
+    ["dynatempRange infinite", { dynatempRange: Infinity }, RangeError, /params\.dynatempRange: .*got Infinity/],
+    [
+      "dynatempRange and temperature together",
+      { temperature: 60_000, dynatempRange: 6000 },
+      RangeError,
+      /params\.dynatempRange: .*65535 together with the temperature, 60000, got 6000/,
+    ],
+    ["dynatempExponent negative", { dynatempExponent: -1 }, RangeError, /params\.dynatempExponent: .*got -1/],
+    ["dynatempExponent beyond its range", { dynatempExponent: 65 }, RangeError, /params\.dynatempExponent: .*got 65/],
+    ["mirostat 3", { mirostat: 3 as 2 }, RangeError, /params\.mirostat: .*integer from 0 to 2, got 3/],
+    ["mirostat as boolean", { mirostat: true as unknown as 1 }, TypeError, /params\.mirostat: .*got true/],
+    ["mirostatTau beyond its range", { mirostatTau: 65 }, RangeError, /params\.mirostatTau: .*got 65/],
+    ["mirostatEta above 1", { mirostatEta: 1.5 }, RangeError, /params\.mirostatEta: .*got 1.5/],
+    ["adaptiveP negative, which is off in llama.cpp", { adaptiveP: -1 }, RangeError, /params\.adaptiveP: .*got -1/],
+    ["adaptiveDecay of 1", { adaptiveDecay: 1 }, RangeError, /params\.adaptiveDecay: .*to 0.99, got 1/],
+    ["a stage that there is not", list("temp"), RangeError, /params\.order\[0\]: .*"topNSigma".*got "temp"/],
+    ["a stage twice", list("topK", "minP", "topK"), RangeError, /params\.order\[2\]: .*once, got "topK"/],
+    ["joint beside top-p", list("joint", "topP"), RangeError, /params\.order: .*"joint", or "topK" and "topP"/],
+    ["adaptiveP before the end", list("adaptiveP", "minP"), RangeError, /params\.order: .*last place, got "minP"/],
+    [
+      "a parameter without its stage",
+      { ...list("topK"), minP: 0.1 },
+      RangeError,
+      /params\.order: .*"minP" in the list/,
+    ],
+    ["temperature without its stage", { ...list("topK"), temperature: 2 }, RangeError, /order: .*"temperature" in the/],
+    ["a range without its stage", { ...list("topK"), dynatempRange: 1 }, RangeError, /order: .*"temperature" in the/],
+    ["top-k without top-k or joint", { ...list("topP"), topK: 5 }, RangeError, /params\.order: .*"topK" in the list/],
+    ["an order as an object", { order: {} as "vllm" }, TypeError, /params\.order: .*list of stages, got Object/],
   ])("%s", async (_, params, type, message) => {
     const sampler = await cpu();
     for (const call of [() => sampler.sample(logits, params), () => sampler.candidates(logits, params)]) {
@@ -39,6 +87,21 @@ describe("bad parameters name the parameter and the value", () => {
     }
     const row = await failure(() => sampler.sample(logits, [{}, {}, {}, params]));
     expect(row.message).toContain("params[3].");
+  });
+
+  test("what is off need not be in a list, and joint stands for both", async () => {
+    const sampler = await cpu();
+    const listed = {
+      ...list("temperature", "joint"),
+      temperature: 0.7,
+      topK: 5,
+      topP: 0.9,
+      xtcThreshold: 0.2,
+      seed: 1n,
+    };
+    const preset = { order: "joint", temperature: 0.7, topK: 5, topP: 0.9, seed: 1n } as const;
+    expect(await sampler.candidates(logits, listed)).toEqual(await sampler.candidates(logits, preset));
+    expect(await sampler.candidates(logits, { order: [] })).toEqual(await sampler.candidates(logits));
   });
 
   test("an array of the wrong length", async () => {
