@@ -244,6 +244,13 @@ describe("there is always something to draw", () => {
     expect(difference).toBeUndefined();
     expect(sample!.state!.adaptiveSum / 2 ** 20).toBeCloseTo(1, 5);
   });
+
+  test("a dynamic temperature around 0 is one, however narrow its range", () => {
+    for (const dynatempRange of [1e-9, 1e-5, 0.1]) {
+      const { difference } = compare(of(3, 2, 1), { temperature: 0, dynatempRange }, 0n, emptyState());
+      expect(difference).toBeUndefined();
+    }
+  });
 });
 
 describe("states", () => {
