@@ -247,6 +247,9 @@ export function planStages(params: StageParams, basic: BasicParams, at: string):
   const learning = number("mirostatEta", 0.1, 1);
   const target = params.adaptiveP === undefined ? undefined : number("adaptiveP", 0, 1);
   const decay = number("adaptiveDecay", 0.9, 0.99);
+  if (mirostat !== 0 && target !== undefined) {
+    fail(`${at}.adaptiveP`, target, "nothing beside mirostat: both of them choose how probable a token is drawn");
+  }
   if (range > 0 && basic.temperature + range > 65_535) {
     fail(`${at}.dynatempRange`, range, `at most 65535 together with the temperature, ${basic.temperature}`);
   }
@@ -288,7 +291,8 @@ export function planStages(params: StageParams, basic: BasicParams, at: string):
       xtcProbability: Math.min(Math.round(xtcProbability * 2 ** 32), 2 ** 32 - 1),
       xtcThreshold: smallShare(xtcThreshold),
       dynatempLeast: Math.round(least * 2 ** 16),
-      dynatempSpan: range === 0 ? 0 : Math.round((basic.temperature + range) * 2 ** 16) - Math.round(least * 2 ** 16),
+      dynatempSpan:
+        range === 0 ? 0 : Math.max(1, Math.round((basic.temperature + range) * 2 ** 16) - Math.round(least * 2 ** 16)),
       dynatempExponent: Math.round(exponent * 2 ** 16),
       mirostat,
       mirostatTau: Math.round(tau * 2 ** 20),

@@ -63,6 +63,7 @@ describe("bad parameters name the parameter and the value", () => {
     ["mirostatTau beyond its range", { mirostatTau: 65 }, RangeError, /params\.mirostatTau: .*got 65/],
     ["mirostatEta above 1", { mirostatEta: 1.5 }, RangeError, /params\.mirostatEta: .*got 1.5/],
     ["adaptiveP negative, which is off in llama.cpp", { adaptiveP: -1 }, RangeError, /params\.adaptiveP: .*got -1/],
+    ["adaptiveP beside mirostat", { adaptiveP: 0.5, mirostat: 2 }, RangeError, /params\.adaptiveP: .*beside mirostat/],
     ["adaptiveDecay of 1", { adaptiveDecay: 1 }, RangeError, /params\.adaptiveDecay: .*to 0.99, got 1/],
     ["a stage that there is not", list("temp"), RangeError, /params\.order\[0\]: .*"topNSigma".*got "temp"/],
     ["a stage twice", list("topK", "minP", "topK"), RangeError, /params\.order\[2\]: .*once, got "topK"/],

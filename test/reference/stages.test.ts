@@ -192,7 +192,7 @@ describe("at the thresholds", () => {
   });
 
   test("a row without a candidate has no token, and leaves the state alone", () => {
-    const plan = planRow({ mirostat: 2, adaptiveP: 0.3 }, 5);
+    const plan = planRow({ adaptiveP: 0.3 }, 5);
     const masked = new Float32Array(5).fill(-Infinity);
     expect(draw(masked, max(masked), plan, 1n, 0n)).toMatchObject({ token: 0xffff_ffff, status: "masked" });
     expect(draw(masked, max(masked), plan, 1n, 0n).state).toBeUndefined();
