@@ -101,7 +101,9 @@ export interface StageParams {
 
 /** A probability as an integer share: `share · 2^-(32 + shift)`. */
 export interface SmallShare {
+  /** 32 bits. */
   readonly share: number;
+  /** 0 to 31. */
   readonly shift: number;
 }
 
@@ -109,6 +111,7 @@ export interface SmallShare {
 export interface StagePlan {
   /** Those that do something, in order. */
   readonly stages: readonly StageName[];
+  /** Tokens that every stage leaves at least. */
   readonly minKeep: number;
   /** `minP` of {@link WEIGHT_ONE}. */
   readonly minPWeight: number;
@@ -116,7 +119,9 @@ export interface StagePlan {
   readonly typicalP: number;
   /** Standard deviations, in 2^-16. */
   readonly nSigma: number;
+  /** The epsilon cutoff. */
   readonly epsilon: SmallShare;
+  /** The eta cutoff. */
   readonly eta: SmallShare;
   /** `sqrt(etaCutoff)`, in 2^-32. */
   readonly etaRoot: number;
@@ -124,12 +129,15 @@ export interface StagePlan {
   readonly topH: number;
   /** In 2^-32, from 0 to 2^32 - 1: runs if a random word is not larger. */
   readonly xtcProbability: number;
+  /** The threshold of XTC. */
   readonly xtcThreshold: SmallShare;
-  /** Lowest temperature in 2^-16, and how much it may be more; 0 if the temperature is what it is. */
+  /** Lowest temperature, in 2^-16. */
   readonly dynatempLeast: number;
+  /** How much it may be more, in 2^-16; 0 if the temperature is what it is. */
   readonly dynatempSpan: number;
   /** In 2^-16. */
   readonly dynatempExponent: number;
+  /** Version of Mirostat; 0 is off. */
   readonly mirostat: 0 | 1 | 2;
   /** In 2^-20 octaves. */
   readonly mirostatTau: number;

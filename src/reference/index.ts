@@ -12,6 +12,7 @@ export {
   WHOLE_HISTORY,
 } from "../processing.ts";
 export { planRow, type RowPlan, type SamplingParams, TOP_K_OFF, TOP_P_OFF } from "../params.ts";
+export type { SmallShare, StagePlan } from "../stages.ts";
 export { append } from "./append.ts";
 export { clear } from "./clear.ts";
 export { bitsOfHalf, type LogitsType, widen } from "./convert.ts";
@@ -19,7 +20,7 @@ export { count } from "./count.ts";
 export { filter, type Filtered } from "./cut.ts";
 export { best, draw, logprobOf, type RowSample, type RowStatus, sampleRow } from "./draw.ts";
 export { emptyHistory, type RowHistory, tokenAt } from "./history.ts";
-export { list, normalize, type RowCandidates, type WeightedCandidates } from "./list.ts";
+export { list, normalize, type RowCandidates, type RowContext, type WeightedCandidates } from "./list.ts";
 export { type Cut, isKept, KEEP_ALL, mass } from "./mass.ts";
 export { type Marks, newMarks } from "./marks.ts";
 export { GROUP_SIZE, max, type RowMax } from "./max.ts";

@@ -23,8 +23,11 @@ export interface WeightedCandidates {
 
 /** What some stages depend on besides logits and parameters: the row's random stream, and what its last token has left. */
 export interface RowContext {
+  /** The row's seed, 64 bits. */
   readonly seed: bigint;
+  /** Which number of the seed's stream the row uses next, 64 bits. */
   readonly position: bigint;
+  /** What the last token has left; none before the first. */
   readonly state?: RowState | undefined;
 }
 

@@ -14,8 +14,9 @@ import { philox4x32, PURPOSE, words } from "./philox.ts";
 export interface RowState {
   /** How far Mirostat's limit is above twice its target, in 2^-20 octaves; negative below. */
   mirostat: number;
-  /** Adaptive-p's sum of probabilities that were drawn, and of their weights, in 2^-20. */
+  /** Adaptive-p's sum of probabilities that were drawn, in 2^-20. */
   adaptiveSum: number;
+  /** Sum of what each of them counts in it, in 2^-20. */
   adaptiveTotal: number;
 }
 
