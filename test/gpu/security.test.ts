@@ -32,7 +32,7 @@ async function recordingDevice(): Promise<{ own: GPUDevice; codes: string[]; con
 describe("what reaches a shader", () => {
   test("all there can be is a handful of texts, chosen by flags, and whole numbers", async () => {
     const all = new Set<string>();
-    const flags = ["HALF", "BFLOAT", "SUBGROUPS", "PROCESSED"] as const;
+    const flags = ["HALF", "BFLOAT", "SUBGROUPS", "PROCESSED", "STAGES"] as const;
     for (const { source, library } of Object.values({ ...KERNELS, ...PROCESSING_KERNELS })) {
       for (let bits = 0; bits < 2 ** flags.length; bits++) {
         const chosen = Object.fromEntries(flags.map((flag, bit) => [flag, ((bits >> bit) & 1) === 1]));
@@ -42,7 +42,7 @@ describe("what reaches a shader", () => {
     const { own, codes, constants } = await recordingDevice();
     for (const logitsType of TYPES) {
       const one = await createSampler({ vocabSize: 100, maxHistory: 8, device: own, logitsType });
-      if (logitsType === "float32") await one.sample(new Float32Array(100), { repetitionPenalty: 1.2 });
+      if (logitsType === "float32") await one.sample(new Float32Array(100), { repetitionPenalty: 1.2, typicalP: 0.9 });
       one.destroy();
     }
     expect(codes.length).toBeGreaterThan(0);
