@@ -578,7 +578,7 @@ fn mirostat_count(kept: Kept, limit: i32, scale: f32) -> u32 {
     }
     if (log > 0) {
       let tokens_log = quotient(vec2(u32(log), 0u), 20u, vec2(exponent, 0u));
-      count = NOWHERE - 1u;
+      count = call.vocab; // all, and still a number that can be added to
       if (tokens_log < 22u * u32(OCTAVE)) {
         count = max(1u, exp2fix(vec4(31u * u32(OCTAVE) - tokens_log)).x);
       }

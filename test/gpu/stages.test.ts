@@ -63,6 +63,13 @@ test("30,000 tokens: wide rows", async () => {
   engines.gpu.destroy();
 });
 
+test("Mirostat 1 with a limit beyond every token, where XTC has dropped the top, keeps the rest", async () => {
+  const engines = await pair({ vocabSize: 2000, maxBatch: inputNames.length });
+  const all = { xtcProbability: 1, xtcThreshold: 1e-3, mirostat: 1, mirostatTau: 64 } as const;
+  expect(await differences(engines, [all, { ...all, temperature: 2 }])).toEqual([]);
+  engines.gpu.destroy();
+});
+
 test.each(["float16", "bfloat16"] as const)("%s", async (logitsType) => {
   const engines = await pair({ vocabSize: 603, maxBatch: inputNames.length, logitsType });
   const convert = logitsType === "float16" ? floatToHalf : floatToBfloat;
