@@ -61,16 +61,10 @@ fn many(plan: Plan, floor_cut: Cut, top_k_only: bool, max_key: u32) -> Cut {
 
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn draw_main(@builtin(workgroup_id) workgroup_id: vec3<u32>, @builtin(local_invocation_index) index: u32) {
-  lid = index;
   let row_index = workgroup_id.x;
-  let record = call.first_row + row_index;
   let plan = call.plans[row_index];
-  row = row_of(row_index);
-  first_group = row_index * call.groups;
-  let max_key = uniform_word(atomicLoad(&records[record].rising_key));
-  half_max = logit_of_key(max_key) * 0.5;
-
-  let position = position_of(record, plan);
+  let max_key = begin(row_index, index);
+  let position = position_of(call.first_row + row_index, plan);
   let u = uniform_of(plan.seed, position);
   var status = STATUS_OK;
   var cut = LAST;

@@ -645,20 +645,15 @@ fn key_of_token(id: u32) -> u32 {
 
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn stages_main(@builtin(workgroup_id) workgroup_id: vec3<u32>, @builtin(local_invocation_index) index: u32) {
-  lid = index;
   let row_index = workgroup_id.x;
   let record = call.first_row + row_index;
   let plan = call.plans[row_index];
   let stages = plan.stages;
-  row = row_of(row_index);
-  first_group = row_index * call.groups;
-  let max_key = uniform_word(atomicLoad(&records[record].rising_key));
-  half_max = logit_of_key(max_key) * 0.5;
-  let position = position_of(record, plan);
-  let u = uniform_of(plan.seed, position);
+  let max_key = begin(row_index, index);
   let limit = 2 * stages.mirostat_tau + records[record].mirostat;
-  var memory = adaptive_memory(record, stages);
-  storageBarrier();
+  let memory = adaptive_memory(record, stages);
+  let position = position_of(record, plan); // after which the record may change
+  let u = uniform_of(plan.seed, position);
 
   var status = STATUS_OK;
   var kept = Kept(Part(IN_FRONT, LAST), max_key, 0u, NOWHERE, 0u);

@@ -107,7 +107,7 @@ export interface SmallShare {
   readonly shift: number;
 }
 
-/** A row's stages as integers; the twin of `Stages` in `shaders/lib/stages.wgsl`. */
+/** A row's stages as integers; the twin of `Stages` in `shaders/lib/params.wgsl`. */
 export interface StagePlan {
   /** Those that do something, in order. */
   readonly stages: readonly StageName[];

@@ -2,7 +2,7 @@
  * The stages in any order: each leaves a run of the ordered row, from `start` up to `end`, and sees only what the one before
  * it has left. The twin of `shaders/stages.wgsl`.
  */
-import { type RowPlan, TOP_K_OFF } from "../params.ts";
+import type { RowPlan } from "../params.ts";
 import type { SmallShare, StageName, StagePlan } from "../stages.ts";
 import { log2fix, OCTAVE, product, quotient, squareRoot } from "./fixed.ts";
 import type { RowMax } from "./max.ts";
@@ -100,16 +100,14 @@ class Run {
         this.#scale = plan.dynatempSpan === 0 ? this.#drawScale : this.#dynamicScale();
         break;
       case "topK":
-        this.#keep(this.#topK === TOP_K_OFF ? Infinity : this.#topK);
+        this.#keep(this.#topK);
         break;
       case "topP":
-        this.#keep(this.#countOfMass(massNeeded(this.#topP, this.#totals().mass)));
+        this.#keep(this.#nucleus());
         break;
-      case "joint": {
-        const byMass = this.#countOfMass(massNeeded(this.#topP, this.#totals().mass));
-        this.#keep(Math.min(byMass, this.#topK));
+      case "joint":
+        this.#keep(Math.min(this.#nucleus(), this.#topK));
         break;
-      }
       case "minP":
         this.#keepWeights(plan.minPWeight);
         break;
@@ -201,8 +199,9 @@ class Run {
     return index - this.#start;
   }
 
-  /** How many tokens it takes to reach a mass; all there are if it is not reached. */
-  #countOfMass(need: number): number {
+  /** How many tokens it takes to reach top-p's share of the mass. */
+  #nucleus(): number {
+    const need = massNeeded(this.#topP, this.#totals().mass);
     let mass = 0;
     for (let index = this.#start; index < this.#end; index++) {
       mass += this.#weight(index);
@@ -211,23 +210,27 @@ class Run {
     return this.#end - this.#start;
   }
 
-  #totals(): Totals {
-    let mass = 0;
-    let information = 0;
-    const add = (away: number): void => {
-      const weight = exp2fix(away);
-      mass += weight;
-      information += Math.floor((weight * away) / OCTAVE); // exact: the product is below 2^51
-    };
+  /** Hands over the distances of all tokens of the run, in any order. */
+  #eachDistance(scale: number, visit: (away: number) => void): void {
     if (this.#end - this.#start === this.#ordered.count) {
       // The whole row, for which no order is needed.
       for (let id = 0; id < this.#logits.length; id++) {
         const z = this.#logits[id]!;
-        if (z > -Infinity) add(distance(this.#max, clampLogit(z), this.#scale));
+        if (z > -Infinity) visit(distance(this.#max, clampLogit(z), scale));
       }
     } else {
-      for (let index = this.#start; index < this.#end; index++) add(this.#distance(index));
+      for (let index = this.#start; index < this.#end; index++) visit(this.#distance(index, scale));
     }
+  }
+
+  #totals(): Totals {
+    let mass = 0;
+    let information = 0;
+    this.#eachDistance(this.#scale, (away) => {
+      const weight = exp2fix(away);
+      mass += weight;
+      information += Math.floor((weight * away) / OCTAVE); // exact: the product is below 2^51
+    });
     return { mass, information };
   }
 
@@ -237,13 +240,11 @@ class Run {
   #dynamicScale(): number {
     const { dynatempLeast, dynatempSpan, dynatempExponent } = this.#plan;
     const count = this.#end - this.#start;
-    let share = WEIGHT_ONE;
+    let share = 0;
     if (count > 1) {
       const entropy = entropyOf(this.#totals());
       const certainty = 20 * OCTAVE - log2fix(Math.max(1, Math.min(quotient(entropy, log2fix(count), 20), OCTAVE)));
       share = exp2fix(Math.min(product(dynatempExponent, certainty, 16), MAX_DISTANCE));
-    } else {
-      share = 0;
     }
     return scaleOf(Math.max(1, dynatempLeast + product(dynatempSpan, share, 31)));
   }
@@ -274,12 +275,12 @@ class Run {
 
   /** Keeps what is at most so many standard deviations below the largest. */
   #sigma(): void {
-    const scale = SIGMA_SCALE;
     let sum = 0;
     let squares = 0n;
     let some = 0; // of the squares, fewer than make 2^53
     let terms = 0;
-    const add = (away: number): void => {
+    const count = this.#end - this.#start;
+    this.#eachDistance(SIGMA_SCALE, (away) => {
       const capped = Math.min(away, SIGMA_REACH);
       sum += capped;
       some += capped * capped;
@@ -287,16 +288,7 @@ class Run {
         squares += BigInt(some);
         some = 0;
       }
-    };
-    const count = this.#end - this.#start;
-    if (count === this.#ordered.count) {
-      for (let id = 0; id < this.#logits.length; id++) {
-        const z = this.#logits[id]!;
-        if (z > -Infinity) add(distance(this.#max, clampLogit(z), scale));
-      }
-    } else {
-      for (let index = this.#start; index < this.#end; index++) add(this.#distance(index, scale));
-    }
+    });
     squares += BigInt(some);
     const mean = Math.floor(sum / count);
     const rest = sum - mean * count;
@@ -304,7 +296,7 @@ class Run {
     const deviations = squares - BigInt(mean) * BigInt(sum + rest) - (BigInt(rest) * BigInt(rest)) / BigInt(count);
     const sigma = squareRoot((deviations / BigInt(count)) << 20n); // in 2^-24 octaves
     const limit = product(this.#plan.nSigma, sigma, 26);
-    this.#keep(this.#countWhile((index) => this.#distance(index, scale) <= limit));
+    this.#keep(this.#countWhile((index) => this.#distance(index, SIGMA_SCALE) <= limit));
   }
 
   /** Keeps the head of the row up to a share of its entropy. */

@@ -7,7 +7,7 @@ import { RECORD_TOKEN, RECORD_WORDS } from "./pack.ts";
 import { type FurtherPipelines, furtherPipelines, type Pipelines } from "./pipelines.ts";
 import type { ReadBack } from "./state.ts";
 import type { Tuning } from "./tuning.ts";
-import { type CallRing, sameWords, USAGE, type Workspace } from "./workspace.ts";
+import { type CallRing, recorded, sameWords, USAGE, type Workspace } from "./workspace.ts";
 
 /** What the sampler was made for. */
 export interface ProcessingShape {
@@ -239,7 +239,7 @@ export class GpuHistory implements EngineHistory {
     const incoming = this.#workspace.buffer("incoming", tokens.byteLength, STORAGE | COPY_DST);
     const job = this.#job([this.#shape.maxHistory, row, 1, tokens.length, 0, tokens.length]);
     this.#device.queue.writeBuffer(incoming, 0, tokens as Uint32Array<ArrayBuffer>);
-    this.#recorded(undefined, "append", (encoder) => {
+    recorded(this.#device, undefined, "history.append", (encoder) => {
       const pass = encoder.beginComputePass({ label: "webgpu-token-sampler.append" });
       this.#append(pass, this.#group(job, incoming), 1);
       pass.end();
@@ -262,7 +262,7 @@ export class GpuHistory implements EngineHistory {
   }
 
   reset(rows: readonly number[], encoder?: GPUCommandEncoder): void {
-    this.#recorded(encoder, "reset", (commands) => {
+    recorded(this.#device, encoder, "history.reset", (commands) => {
       for (const row of rows) commands.clearBuffer(this.buffer, row * this.rowBytes, 4 * STATE_WORDS);
     });
   }
@@ -272,7 +272,7 @@ export class GpuHistory implements EngineHistory {
     // A buffer cannot be copied within itself, and every row is to be read before any is written.
     const between = (this.#between ??= this.#workspace.buffer("history-copy", this.buffer.size, COPY_SRC | COPY_DST));
     const bytes = this.rowBytes;
-    this.#recorded(encoder, "copy", (commands) => {
+    recorded(this.#device, encoder, "history.copy", (commands) => {
       for (const [from] of pairs) commands.copyBufferToBuffer(this.buffer, from * bytes, between, from * bytes, bytes);
       for (const [from, to] of pairs)
         commands.copyBufferToBuffer(between, from * bytes, this.buffer, to * bytes, bytes);
@@ -308,13 +308,5 @@ export class GpuHistory implements EngineHistory {
       layout: this.#pipelines.layouts.appending,
       entries: [job, incoming, this.buffer].map((buffer, binding) => ({ binding, resource: { buffer } })),
     });
-  }
-
-  /** Records into the caller's encoder, or into one that is submitted at once. */
-  #recorded(encoder: GPUCommandEncoder | undefined, noun: string, record: (encoder: GPUCommandEncoder) => void): void {
-    if (encoder !== undefined) return record(encoder);
-    const own = this.#device.createCommandEncoder({ label: `webgpu-token-sampler.history.${noun}` });
-    record(own);
-    this.#device.queue.submit([own.finish()]);
   }
 }

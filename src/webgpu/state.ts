@@ -1,7 +1,7 @@
 import type { EngineState } from "../engine.ts";
 import type { RowState } from "../reference/stages.ts";
 import { RECORD_STATE, RECORD_WORDS } from "./pack.ts";
-import { USAGE, type Workspace } from "./workspace.ts";
+import { recorded, USAGE, type Workspace } from "./workspace.ts";
 
 const STATE_BYTES = 12;
 
@@ -27,7 +27,7 @@ export class GpuState implements EngineState {
   }
 
   reset(rows: readonly number[], encoder?: GPUCommandEncoder): void {
-    this.#recorded(encoder, (commands) => {
+    recorded(this.#device, encoder, "state", (commands) => {
       for (const row of rows) commands.clearBuffer(this.#workspace.records, place(row), STATE_BYTES);
     });
   }
@@ -41,7 +41,7 @@ export class GpuState implements EngineState {
       STATE_BYTES * this.#maxBatch,
       COPY_SRC | COPY_DST,
     ));
-    this.#recorded(encoder, (commands) => {
+    recorded(this.#device, encoder, "state", (commands) => {
       for (const [from, to] of pairs)
         commands.copyBufferToBuffer(records, place(from), between, STATE_BYTES * to, STATE_BYTES);
       for (const [, to] of pairs)
@@ -54,14 +54,6 @@ export class GpuState implements EngineState {
       encoder.copyBufferToBuffer(this.#workspace.records, place(row), readback, 0, STATE_BYTES),
     );
     return { mirostat: mirostat! | 0, adaptiveSum: adaptiveSum!, adaptiveTotal: adaptiveTotal! };
-  }
-
-  /** Records into the caller's encoder, or into one that is submitted at once. */
-  #recorded(encoder: GPUCommandEncoder | undefined, record: (encoder: GPUCommandEncoder) => void): void {
-    if (encoder !== undefined) return record(encoder);
-    const own = this.#device.createCommandEncoder({ label: "webgpu-token-sampler.state" });
-    record(own);
-    this.#device.queue.submit([own.finish()]);
   }
 }
 

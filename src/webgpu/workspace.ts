@@ -6,6 +6,19 @@ import type { Pipelines } from "./pipelines.ts";
 
 export const USAGE = { MAP_READ: 1, COPY_SRC: 4, COPY_DST: 8, STORAGE: 128 } as const;
 
+/** Records into the caller's encoder, or into one that is submitted at once. */
+export function recorded(
+  device: GPUDevice,
+  encoder: GPUCommandEncoder | undefined,
+  noun: string,
+  record: (encoder: GPUCommandEncoder) => void,
+): void {
+  if (encoder !== undefined) return record(encoder);
+  const own = device.createCommandEncoder({ label: `webgpu-token-sampler.${noun}` });
+  record(own);
+  device.queue.submit([own.finish()]);
+}
+
 /** Sizes that a workspace is made for. */
 export interface WorkspaceShape {
   readonly maxBatch: number;

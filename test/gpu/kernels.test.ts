@@ -5,7 +5,7 @@
 import { describe, expect, test } from "vitest";
 import { planRow, type SamplingParams } from "../../src/params.ts";
 import { draw } from "../../src/reference/draw.ts";
-import { list } from "../../src/reference/list.ts";
+import { list, type WeightedCandidates } from "../../src/reference/list.ts";
 import { KEEP_ALL, mass } from "../../src/reference/mass.ts";
 import { max } from "../../src/reference/max.ts";
 import {
@@ -154,6 +154,23 @@ function groupOf({ lanes, quads }: Tuning, lead: number, id: number): number {
   return tile * lanes + (quad % lanes);
 }
 
+/** Compares what `list` has written down of a row, in the order of the row, with its twin. */
+function expectListed(listing: Uint32Array, row: number, kept: WeightedCandidates, label: string): void {
+  const [count, , first] = listing.subarray(3 * (FIRST_ROW + row));
+  const entries = Array.from({ length: count! }, (_, entry) => [
+    ...listing.subarray(3 * (first! + entry), 3 * (first! + entry) + 3),
+  ]);
+  entries.sort((a, b) => b[1]! - a[1]! || a[0]! - b[0]!);
+  expect(
+    entries.map(([id]) => id),
+    label,
+  ).toEqual([...kept.tokens]);
+  expect(
+    entries.map(([, , weight]) => weight),
+    label,
+  ).toEqual([...kept.weights]);
+}
+
 const tunings: Partial<Tuning>[] = [
   { lanes: 1, quads: 16, streamWorkgroup: 32, drawWorkgroup: 16, subgroups: false },
   { lanes: 16, quads: 16, streamWorkgroup: 64, drawWorkgroup: 64, subgroups: true },
@@ -259,19 +276,7 @@ describe.each(tunings)("%j", (tuning) => {
           expect([rising, low, high], `${label}: the counter moves on, the maximum is put back`).toEqual([0, 6, 0]);
 
           const kept = list(logitsOfRow, plan);
-          const [count, , first] = listing.subarray(3 * (FIRST_ROW + row));
-          const entries = Array.from({ length: count! }, (_, entry) => [
-            ...listing.subarray(3 * (first! + entry), 3 * (first! + entry) + 3),
-          ]);
-          entries.sort((a, b) => b[1]! - a[1]! || a[0]! - b[0]!);
-          expect(
-            entries.map(([id]) => id),
-            label,
-          ).toEqual([...kept.tokens]);
-          expect(
-            entries.map(([, , weight]) => weight),
-            label,
-          ).toEqual([...kept.weights]);
+          expectListed(listing, row, kept, label);
         }
         for (const row of [0, 1, FIRST_ROW + 3, FIRST_ROW + 4]) {
           const untouched = records.subarray(row * RECORD_WORDS, (row + 1) * RECORD_WORDS);
@@ -314,19 +319,7 @@ describe.each(tunings)("%j", (tuning) => {
             states[row] = state;
             if (step > 0) continue;
             const kept = list(logitsOfRow, plan, undefined, { seed: seeded.seed, position: 5n, state: before });
-            const [count, , first] = listing.subarray(3 * (FIRST_ROW + row));
-            const entries = Array.from({ length: count! }, (_, entry) => [
-              ...listing.subarray(3 * (first! + entry), 3 * (first! + entry) + 3),
-            ]);
-            entries.sort((a, b) => b[1]! - a[1]! || a[0]! - b[0]!);
-            expect(
-              entries.map(([id]) => id),
-              label,
-            ).toEqual([...kept.tokens]);
-            expect(
-              entries.map(([, , weight]) => weight),
-              label,
-            ).toEqual([...kept.weights]);
+            expectListed(listing, row, kept, label);
           }
         }
         bench.destroy();
