@@ -101,9 +101,9 @@ fn everything(plan: Plan, max_key: u32) -> Kept {
     let count = gather(Part(IN_FRONT, Cut(reach.low, NO_TOKEN)));
     if (count <= ROOM) {
       sort_entries(count);
-      kept.written = select(count, min(count, top_k), by_count); // of ties, only the first are sure to be here
+      // By count, ties behind the k-th may be missing; top-k, which comes first then, leaves them out in any case.
+      kept.written = count;
       if (reach.low == 1u) {
-        kept.written = count;
         kept.end = count;
       }
     }

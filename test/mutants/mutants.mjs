@@ -327,7 +327,6 @@ export const mutants = [
       "sure = sure && reached < here;",
       "sure = sure && reached <= here;",
     ],
-    ["stages: of ties, all seem to be written down", "select(count, min(count, top_k), by_count)", "count"],
     ["stages: min-keep is forgotten among entries", "var at_least = start + ask.least;", "var at_least = start + 1u;"],
     ["stages: min-keep is forgotten in the row", "ask.least > 1u || ask.floor_key > kept.first_key", "false"],
     ["stages: what was dropped counts", "part.after = cut;", "part.after = part.after;"],
