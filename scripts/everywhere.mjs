@@ -5,7 +5,7 @@
  *   npm run test:everywhere
  *   npm run test:everywhere -- --only deno-swiftshader,chromium --configuration "draw 4" --rounds 10
  *   npm run test:everywhere -- --update        writes the reference's digests into test/everywhere/digest.json
- *   npm run test:everywhere -- --brief --require dawn,chromium,deno-swiftshader
+ *   npm run test:everywhere -- --brief --jobs 2 --require dawn,chromium,deno-swiftshader
  *
  * A runtime that is not installed is reported, and is a failure if it is required.
  */
@@ -35,6 +35,7 @@ const { values: options } = parseArgs({
     configuration: { type: "string" },
     brief: { type: "boolean", default: false },
     rounds: { type: "string", default: "1" },
+    jobs: { type: "string", default: "1" },
     timeout: { type: "string", default: "900" },
     json: { type: "string" },
     hardware: { type: "boolean", default: false },
@@ -47,13 +48,14 @@ const asked = { only: options.configuration, rounds: Number(options.rounds), bri
 
 /** Every runtime: how it is called, and how the suite is run in it. */
 const runtimes = {
-  reference: () => inProcess(process.execPath, [RUNNER, JSON.stringify({})], {}),
-  dawn: () => inProcess(process.execPath, [RUNNER, JSON.stringify({ dawn: true, ...asked })], software(swiftShader)),
-  chromium: () => inChromium(),
-  "deno-swiftshader": () => inDeno(swiftShader),
-  "deno-lavapipe": () => inDeno(lavapipe),
-  "firefox-swiftshader": () => inFirefox(swiftShader),
-  "firefox-lavapipe": () => inFirefox(lavapipe),
+  reference: (log) => inProcess(log, process.execPath, [RUNNER, JSON.stringify({})], {}),
+  dawn: (log) =>
+    inProcess(log, process.execPath, [RUNNER, JSON.stringify({ dawn: true, ...asked })], software(swiftShader)),
+  chromium: (log) => inChromium(log),
+  "deno-swiftshader": (log) => inDeno(log, swiftShader),
+  "deno-lavapipe": (log) => inDeno(log, lavapipe),
+  "firefox-swiftshader": (log) => inFirefox(log, swiftShader),
+  "firefox-lavapipe": (log) => inFirefox(log, lavapipe),
 };
 
 if (options.help) {
@@ -78,19 +80,8 @@ await bundle();
 if (names.some((name) => /chromium|dawn|swiftshader/.test(name))) console.log(`Browser: ${findBrowser().path}`);
 
 const rows = [];
-for (const name of names) {
-  console.log(`${name}:`);
-  try {
-    const { version, report } = await runtimes[name]();
-    if (options.update) update(report.reference);
-    rows.push({ name, version, ...judge(report) });
-  } catch (error) {
-    const missing = error instanceof Missing;
-    const verdict = missing && !required.includes(name) ? "not run" : "FAILED";
-    rows.push({ name, version: "", adapter: "", verdict, details: [error.message] });
-  }
-  for (const line of rows.at(-1).details) console.log(`  ${line}`);
-}
+const waiting = [...names.entries()];
+await Promise.all(Array.from({ length: Number(options.jobs) }, oneAfterTheOther));
 for (const name of required) {
   if (!names.includes(name)) rows.push({ name, version: "", adapter: "", verdict: "FAILED", details: ["left out"] });
 }
@@ -108,6 +99,31 @@ const failed = rows.filter(({ verdict }) => verdict === "FAILED").length;
 const passed = rows.filter(({ verdict }) => verdict === "exact").length;
 console.log(`\n${passed} exact, ${failed} failed, ${rows.length - passed - failed} not run`);
 process.exit(failed === 0 && passed > 0 ? 0 : 1);
+
+/** Runs what is waiting, until nothing is. */
+async function oneAfterTheOther() {
+  for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
+    const [index, name] = next;
+    rows[index] = await rowOf(name);
+  }
+}
+
+async function rowOf(name) {
+  // Others may be running, so each line says whose it is.
+  const log = (line) => console.log(`${name}: ${line.trim()}`);
+  let row;
+  try {
+    const { version, report } = await runtimes[name](log);
+    if (options.update) update(report.reference);
+    row = { name, version, ...judge(report) };
+  } catch (error) {
+    const missing = error instanceof Missing;
+    const verdict = missing && !required.includes(name) ? "not run" : "FAILED";
+    row = { name, version: "", adapter: "", verdict, details: [error.message] };
+  }
+  for (const line of row.details) log(line);
+  return row;
+}
 
 /** Compares a report with the committed digests. */
 function judge({ reference, device }) {
@@ -153,7 +169,7 @@ function software(find) {
 }
 
 /** Runs a command whose last line of output is the report. */
-function inProcess(command, args, environment) {
+function inProcess(log, command, args, environment) {
   return new Promise((resolve, reject) => {
     const child = spawn(command, args, {
       env: { ...process.env, ...environment },
@@ -164,7 +180,7 @@ function inProcess(command, args, environment) {
     const said = [];
     createInterface({ input: child.stdout }).on("line", (line) => {
       if (line.startsWith("{")) report = line;
-      else console.log(line);
+      else log(line);
     });
     createInterface({ input: child.stderr }).on("line", (line) => said.push(line));
     child.on("error", reject);
@@ -182,26 +198,26 @@ function versionOf(command, args) {
   return `${node}, webgpu ${JSON.parse(readFileSync("node_modules/webgpu/package.json", "utf8")).version}`;
 }
 
-async function inDeno(driver) {
+async function inDeno(log, driver) {
   const binary = join("node_modules", ".bin", "deno");
   if (!existsSync(binary)) throw new Missing("the npm package deno is not installed");
   const args = ["run", "-A", "--unstable-webgpu", RUNNER, JSON.stringify(asked)];
-  const { report } = await inProcess(binary, args, software(driver));
+  const { report } = await inProcess(log, binary, args, software(driver));
   return { version: `Deno ${JSON.parse(readFileSync("node_modules/deno/package.json", "utf8")).version}`, report };
 }
 
-async function inChromium() {
+async function inChromium(log) {
   const { path } = findBrowser();
   const browser = await chromium.launch({ executablePath: path, args: chromiumFlags(options.hardware) });
   try {
     const page = await browser.newPage();
-    return { version: `Chromium ${browser.version()}`, report: await inPage(page) };
+    return { version: `Chromium ${browser.version()}`, report: await inPage(log, page) };
   } finally {
     await browser.close();
   }
 }
 
-async function inFirefox(driver) {
+async function inFirefox(log, driver) {
   const path = process.env.WTS_FIREFOX ?? onPath("firefox-esr") ?? onPath("firefox");
   if (path === undefined) throw new Missing("there is no Firefox here (WTS_FIREFOX names its executable)");
   const profile = mkdtempSync(join(tmpdir(), "wts-firefox-"));
@@ -217,7 +233,7 @@ async function inFirefox(driver) {
   try {
     const page = await browser.newPage();
     page.setDefaultTimeout(1000 * Number(options.timeout));
-    return { version: await browser.version(), report: await inPage(page) };
+    return { version: await browser.version(), report: await inPage(log, page) };
   } finally {
     await browser.close();
     rmSync(profile, { recursive: true, force: true });
@@ -225,7 +241,7 @@ async function inFirefox(driver) {
 }
 
 /** Runs the suite in a page of either driver library; both have `goto`, `on` and `evaluate`. */
-async function inPage(page) {
+async function inPage(log, page) {
   const server = createServer((request, response) => {
     const script = request.url === "/suite.mjs";
     response.writeHead(200, { "Content-Type": script ? "text/javascript" : "text/html" });
@@ -235,7 +251,7 @@ async function inPage(page) {
     server.listen(0, "localhost", resolve);
   });
   try {
-    page.on("console", (message) => console.log(message.text()));
+    page.on("console", (message) => log(message.text()));
     await page.goto(`http://localhost:${server.address().port}/`);
     const report = await page.evaluate(
       async (given) => {

@@ -171,9 +171,10 @@ function expectListed(listing: Uint32Array, row: number, kept: WeightedCandidate
   ).toEqual([...kept.weights]);
 }
 
+/** From end to end; what lies between is asked of whole samplers. */
 const tunings: Partial<Tuning>[] = [
-  { lanes: 1, quads: 16, streamWorkgroup: 32, drawWorkgroup: 16, subgroups: false },
-  { lanes: 16, quads: 16, streamWorkgroup: 64, drawWorkgroup: 64, subgroups: true },
+  { lanes: 1, quads: 4, streamWorkgroup: 1, drawWorkgroup: 1, subgroups: false },
+  { lanes: 16, quads: 8, streamWorkgroup: 64, drawWorkgroup: 256, subgroups: true },
 ];
 const cases: [InputName, number][] = inputNames.flatMap((name): [InputName, number][] => [
   [name, 2],
@@ -291,8 +292,10 @@ describe.each(tunings)("%j", (tuning) => {
   });
 
   test("stages and list: the token, its weight, the mass, the kept set with its weights, and what is kept for the next", async () => {
+    // A CPU takes long for the barriers of large workgroups.
+    const every = tuning.drawWorkgroup === 1 ? 15 : 45;
     for (const [index, params] of stagedSets.entries()) {
-      for (const [name, vocab] of cases.filter((_, at) => at % 15 === index % 15)) {
+      for (const [name, vocab] of cases.filter((_, at) => at % every === index % every)) {
         const seeded = { ...params, seed: BigInt(index), position: 5 };
         const plan = planRow(seeded, vocab);
         const logits = batch([name], vocab, 3, 3);

@@ -1,7 +1,7 @@
 /** What reaches a shader, and what a shader reaches: no text of the caller's, and no memory outside of what it was given. */
 import { describe, expect, test } from "vitest";
 import { createSampler, type LogitsType, NO_TOKEN, type SamplerOptions, type SamplingParams } from "../../src/index.ts";
-import { KERNELS, PROCESSING_KERNELS } from "../../src/webgpu/kernels.ts";
+import { FIRST_KERNELS, KERNELS, PROCESSING_KERNELS } from "../../src/webgpu/kernels.ts";
 import { type ShaderFlags, shaderSource } from "../../src/webgpu/shader.ts";
 import { TUNINGS } from "../../src/webgpu/tuning.ts";
 import { bufferOf, requestDevice, sharedDevice, wordsOf } from "../support/device.ts";
@@ -9,11 +9,11 @@ import { failure } from "../support/failure.ts";
 import { Random } from "../support/inputs.ts";
 
 const device = await sharedDevice();
+const compiled = recorded(device);
 const TYPES: readonly LogitsType[] = ["float32", "float16", "bfloat16"];
 
-/** A device of its own that writes down what it compiles. */
-async function recordingDevice(): Promise<{ own: GPUDevice; codes: string[]; constants: unknown[] }> {
-  const own = await requestDevice();
+/** Writes down what a device compiles from now on. */
+function recorded(own: GPUDevice): { readonly codes: string[]; readonly constants: unknown[] } {
   const codes: string[] = [];
   const constants: unknown[] = [];
   const createShaderModule = own.createShaderModule.bind(own);
@@ -21,36 +21,18 @@ async function recordingDevice(): Promise<{ own: GPUDevice; codes: string[]; con
     codes.push(descriptor.code);
     return createShaderModule(descriptor);
   };
-  const createPipeline = own.createComputePipelineAsync.bind(own);
-  own.createComputePipelineAsync = (descriptor) => {
+  const noted = (descriptor: GPUComputePipelineDescriptor): GPUComputePipelineDescriptor => {
     constants.push(...Object.values(descriptor.compute.constants ?? {}));
-    return createPipeline(descriptor);
+    return descriptor;
   };
-  return { own, codes, constants };
+  const create = own.createComputePipeline.bind(own);
+  own.createComputePipeline = (descriptor) => create(noted(descriptor));
+  const createAsync = own.createComputePipelineAsync.bind(own);
+  own.createComputePipelineAsync = (descriptor) => createAsync(noted(descriptor));
+  return { codes, constants };
 }
 
 describe("what reaches a shader", () => {
-  test("all there can be is a handful of texts, chosen by flags, and whole numbers", async () => {
-    const all = new Set<string>();
-    const flags = ["HALF", "BFLOAT", "SUBGROUPS", "PROCESSED", "STAGES"] as const;
-    for (const { source, library } of Object.values({ ...KERNELS, ...PROCESSING_KERNELS })) {
-      for (let bits = 0; bits < 2 ** flags.length; bits++) {
-        const chosen = Object.fromEntries(flags.map((flag, bit) => [flag, ((bits >> bit) & 1) === 1]));
-        all.add(shaderSource(source, chosen as unknown as ShaderFlags, library));
-      }
-    }
-    const { own, codes, constants } = await recordingDevice();
-    for (const logitsType of TYPES) {
-      const one = await createSampler({ vocabSize: 100, maxHistory: 8, device: own, logitsType });
-      if (logitsType === "float32") await one.sample(new Float32Array(100), { repetitionPenalty: 1.2, typicalP: 0.9 });
-      one.destroy();
-    }
-    expect(codes.length).toBeGreaterThan(0);
-    for (const code of codes) expect(all.has(code), code.slice(0, 200)).toBe(true);
-    for (const constant of constants) expect(constant).toSatisfy(Number.isInteger);
-    own.destroy();
-  });
-
   const TEXT = "1u; } @compute @workgroup_size(1) fn other() {";
   const hostile: [string, object][] = [
     ["logitsType", { logitsType: TEXT }],
@@ -63,7 +45,8 @@ describe("what reaches a shader", () => {
     ["options", { [TEXT]: 1 }],
   ];
   test.each(hostile)("text for %s is refused before anything is compiled", async (name, options) => {
-    const { own, codes } = await recordingDevice();
+    const own = await requestDevice();
+    const { codes } = recorded(own);
     const all = { vocabSize: 100, device: own, ...options } as SamplerOptions;
     const error = await failure(() => createSampler(all));
     expect(error.constructor).toBeOneOf([TypeError, RangeError]);
@@ -82,6 +65,11 @@ describe("what a shader reaches", () => {
     { topP: 0.7, order: "vllm", minP: 0.01 },
     { minP: 0.3, order: "llama.cpp" },
     { repetitionPenalty: 1.3, frequencyPenalty: 0.5, topP: 0.9 },
+  ];
+  /** For one of the types only, since the kernel takes long to compile. */
+  const STAGED: readonly SamplingParams[] = [
+    { typicalP: 0.9, repetitionPenalty: 1.2 },
+    { mirostat: 2, xtcProbability: 0.5, presencePenalty: 0.1 },
   ];
   const GUARD = 0x5afe_5afe;
 
@@ -126,7 +114,8 @@ describe("what a shader reaches", () => {
         const cpu = await createSampler({ ...options, engine: "cpu" });
         const data = half ? new Uint16Array(words.buffer) : new Float32Array(words.buffer);
         const mask = Uint32Array.from({ length: Math.ceil(vocabSize / 32) }, () => random.word());
-        for (const [index, set] of [...SETS, { allowedTokens: mask, topK: 9 }].entries()) {
+        const sets = [...SETS, { allowedTokens: mask, topK: 9 }, ...(half ? [] : STAGED)];
+        for (const [index, set] of sets.entries()) {
           const at = `replay: ${type}, round ${round}, ${JSON.stringify(set)}`;
           const params = { ...set, seed: BigInt(index), position: round };
           const encoder = device.createCommandEncoder();
@@ -152,4 +141,26 @@ describe("what a shader reaches", () => {
       }
     },
   );
+
+  // Last, for what the others had compiled: every type, plain, processed, and with stages.
+  test("is made of a handful of texts, chosen by flags, and whole numbers", () => {
+    const all = new Set<string>();
+    const flags = ["HALF", "BFLOAT", "SUBGROUPS", "PROCESSED", "STAGES"] as const;
+    for (const { source, library } of Object.values({ ...KERNELS, ...PROCESSING_KERNELS })) {
+      for (let bits = 0; bits < 2 ** flags.length; bits++) {
+        const chosen = Object.fromEntries(flags.map((flag, bit) => [flag, ((bits >> bit) & 1) === 1]));
+        all.add(shaderSource(source, chosen as unknown as ShaderFlags, library));
+      }
+    }
+    const { codes, constants } = compiled;
+    for (const code of codes) expect(all.has(code), code.slice(0, 200)).toBe(true);
+    for (const kernel of [...FIRST_KERNELS, ...Object.keys(PROCESSING_KERNELS), "stages"]) {
+      expect(
+        codes.some((code) => code.includes(`fn ${kernel}_main`)),
+        kernel,
+      ).toBe(true);
+    }
+    expect(constants.length).toBeGreaterThan(codes.length);
+    for (const constant of constants) expect(constant).toSatisfy(Number.isInteger);
+  });
 });

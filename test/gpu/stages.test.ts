@@ -1,6 +1,6 @@
 /** The stages in both engines: tokens, lists, and what is kept from token to token. */
 import { describe, expect, test } from "vitest";
-import { createSampler, type LogitsType, type Sampler, type SamplingParams, type Tuning } from "../../src/index.ts";
+import { createSampler, type LogitsType, type Sampler, type SamplingParams } from "../../src/index.ts";
 import { candidatesDifference, paramSets, sampleDifference, show, stagedSets } from "../support/cases.ts";
 import { bufferOf, sharedDevice, wordsOf } from "../support/device.ts";
 import { batch, type InputName, inputNames } from "../support/inputs.ts";
@@ -13,14 +13,12 @@ interface Options {
   readonly maxBatch: number;
   readonly maxHistory?: number;
   readonly logitsType?: LogitsType;
-  readonly tuning?: Partial<Tuning>;
   readonly __chunk?: { rows?: number; bytes?: number };
 }
 
-async function pair({ tuning, __chunk, ...shape }: Options): Promise<{ gpu: Sampler; cpu: Sampler }> {
-  const extra = { ...(tuning && { tuning }), ...(__chunk && { __chunk }) };
+async function pair({ __chunk, ...shape }: Options): Promise<{ gpu: Sampler; cpu: Sampler }> {
   return {
-    gpu: await createSampler({ ...shape, ...extra, device }),
+    gpu: await createSampler({ ...shape, ...(__chunk && { __chunk }), device }),
     cpu: await createSampler({ ...shape, engine: "cpu" }),
   };
 }
@@ -51,6 +49,27 @@ async function differences(
 
 const some = stagedSets.filter((_, index) => index % 3 === 1);
 
+// First of all, while nothing with stages is compiled on this device.
+test("is not compiled, dispatched or allocated where no stage asks for it", async () => {
+  const sampler = await createSampler({ vocabSize: 500, maxBatch: 1, device });
+  const made: string[] = [];
+  const create = device.createComputePipeline.bind(device);
+  device.createComputePipeline = (descriptor) => {
+    made.push(String(descriptor.label));
+    return create(descriptor);
+  };
+  try {
+    const logits = batch(["peaked"], 500, 1, 1);
+    for (const params of paramSets) await sampler.sample(logits, params);
+    expect(made).toEqual([]);
+    await sampler.sample(logits, { typicalP: 0.5 });
+    expect(made).toEqual(["webgpu-token-sampler.stages.staged"]);
+  } finally {
+    device.createComputePipeline = create;
+    sampler.destroy();
+  }
+});
+
 test.each([1, 2, 127, 2000])("%d tokens: all inputs, all parameter sets", async (vocabSize) => {
   const engines = await pair({ vocabSize, maxBatch: inputNames.length });
   expect(await differences(engines, stagedSets)).toEqual([]);
@@ -74,16 +93,6 @@ test.each(["float16", "bfloat16"] as const)("%s", async (logitsType) => {
   const engines = await pair({ vocabSize: 603, maxBatch: inputNames.length, logitsType });
   const convert = logitsType === "float16" ? floatToHalf : floatToBfloat;
   expect(await differences(engines, some, inputNames, convert)).toEqual([]);
-  engines.gpu.destroy();
-});
-
-test.each<Partial<Tuning>>([
-  { drawWorkgroup: 1, streamWorkgroup: 1, lanes: 1, quads: 4 },
-  { drawWorkgroup: 256, streamWorkgroup: 64, lanes: 16, quads: 8 },
-])("tuned as %j", async (tuning) => {
-  const names: InputName[] = ["peaked", "flat", "tiesAtCut"];
-  const engines = await pair({ vocabSize: 3001, maxBatch: names.length, tuning });
-  expect(await differences(engines, some, names)).toEqual([]);
   engines.gpu.destroy();
 });
 
@@ -250,24 +259,4 @@ describe("what is kept from token to token", () => {
     expect(await states("reset all")).toEqual([0, 0, 0]);
     engines.gpu.destroy();
   });
-});
-
-test("is not compiled, dispatched or allocated where no stage asks for it", async () => {
-  const sampler = await createSampler({ vocabSize: 500, maxBatch: 1, device, tuning: { quads: 32 } });
-  const made: string[] = [];
-  const create = device.createComputePipeline.bind(device);
-  device.createComputePipeline = (descriptor) => {
-    made.push(String(descriptor.label));
-    return create(descriptor);
-  };
-  try {
-    const logits = batch(["peaked"], 500, 1, 1);
-    for (const params of paramSets) await sampler.sample(logits, params);
-    expect(made).toEqual([]);
-    await sampler.sample(logits, { typicalP: 0.5 });
-    expect(made).toEqual(["webgpu-token-sampler.stages.staged"]);
-  } finally {
-    device.createComputePipeline = create;
-    sampler.destroy();
-  }
 });
