@@ -1,4 +1,5 @@
 import type { HistoryTokens } from "./history.ts";
+import type { SampleOutputs } from "./outputs.ts";
 import type { RowPlan } from "./params.ts";
 import type { RowStatus } from "./reference/draw.ts";
 import type { RowCandidates } from "./reference/list.ts";
@@ -6,12 +7,13 @@ import type { RowState } from "./reference/stages.ts";
 import type { GPUBuffer, GPUCommandEncoder } from "./webgpu-types.ts";
 
 /** What a call of `sample` returns, one entry per row. */
-export interface SampleResult {
+export interface SampleResult extends SampleOutputs {
   /** Token ids, `[rows]`; 0xFFFFFFFF where a row has no candidate. */
   readonly tokens: Uint32Array;
   /**
    * Natural logarithm of the probability each token was drawn with: after temperature and filters, renormalised over
-   * the kept tokens, so 0 when only one is kept (always so when greedy). `NaN` where there is no token. `[rows]`
+   * the kept tokens, so 0 when only one is kept (always so when greedy). With the parameter `logprobs` it is that of
+   * another distribution. `NaN` where there is no token. `[rows]`
    */
   readonly logprobs: Float32Array;
   /** `"ok"`, or why there is no token: `"masked"` (every logit is -inf), `"nan"` (`NaN`s left no candidate). `[rows]` */

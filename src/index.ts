@@ -5,6 +5,7 @@
  */
 export type { SampleResult } from "./engine.ts";
 export type { HistoryTokens, TokenHistory } from "./history.ts";
+export type { LogprobsMode, OutputParams, SampleOutputs } from "./outputs.ts";
 export type { SamplingParams } from "./params.ts";
 export type { SamplerState, StageState } from "./state.ts";
 export type { SamplingOrder, StageName } from "./stages.ts";
@@ -12,6 +13,7 @@ export type { DryParams, ProcessingParams, TokenList, TokenMask, TokenMaskLayout
 export type { LogitsType } from "./reference/convert.ts";
 export type { RowStatus } from "./reference/draw.ts";
 export type { RowCandidates } from "./reference/list.ts";
+export type { TokenLogprobs } from "./reference/report.ts";
 export { MAX_VOCAB_SIZE, NO_TOKEN } from "./reference/numeric.ts";
 export {
   type BatchParams,

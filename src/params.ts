@@ -5,12 +5,13 @@
  * code. The engines never see a probability.
  */
 import { fail, numberOf, show } from "./check.ts";
+import { OUTPUT_NAMES, type OutputParams, type OutputPlan, planOutputs } from "./outputs.ts";
 import { planProcess, PROCESSING_NAMES, type ProcessingParams, type ProcessPlan } from "./processing.ts";
 import { distanceOfWeight, distanceScale, MAX_DISTANCE, WEIGHT_ONE } from "./reference/numeric.ts";
 import { DEFAULT_STAGES, isGreedy, planStages, STAGE_PARAMS, type StageParams, type StagePlan } from "./stages.ts";
 
 /** What a row is sampled with. Every field may be left out. */
-export interface SamplingParams extends ProcessingParams, StageParams {
+export interface SamplingParams extends ProcessingParams, StageParams, OutputParams {
   /**
    * Divides the logits: below 1 sharper, above 1 flatter. Finite, at least 0. Below 1e-5 the row is greedy: the most
    * probable token, the lowest id among equals, no random number. Default 1.
@@ -65,6 +66,8 @@ export interface RowPlan {
   readonly position: bigint | undefined;
   /** What happens to the logits before they are ordered; `undefined`: nothing. */
   readonly process: ProcessPlan | undefined;
+  /** What is told of the row besides its token; `undefined`: nothing. */
+  readonly outputs: OutputPlan | undefined;
 }
 
 /** What a sampler can do for a row's parameters. */
@@ -84,10 +87,12 @@ export const TOP_P_OFF = 0xffff_ffff;
 const BASIC = 1;
 const STAGE = 2;
 const PROCESSING = 4;
+const OUTPUT = 8;
 const NAMES: ReadonlyMap<string, number> = new Map<keyof SamplingParams, number>([
   ...(["temperature", "topK", "topP", "minP", "seed", "position"] as const).map((name) => [name, BASIC] as const),
   ...STAGE_PARAMS.map((name) => [name, STAGE] as const),
   ...PROCESSING_NAMES.map((name) => [name, PROCESSING] as const),
+  ...OUTPUT_NAMES.map((name) => [name, OUTPUT] as const),
 ]);
 
 /**
@@ -146,6 +151,7 @@ export function planRow(
     seed,
     position,
     process: (groups & PROCESSING) === 0 ? undefined : planProcess(params, vocabSize, at, row),
+    outputs: (groups & OUTPUT) === 0 ? undefined : planOutputs(params, vocabSize, at),
   };
 }
 

@@ -1,6 +1,7 @@
 import { type Engine, isGPUBuffer, type LogitsView, type SampleResult, type TokensView } from "./engine.ts";
 import { show } from "./check.ts";
 import { TokenHistory } from "./history.ts";
+import { refuseOutputs } from "./outputs.ts";
 import { SamplerState } from "./state.ts";
 import { type Abilities, planRows, type SamplingParams } from "./params.ts";
 import { MAX_HISTORY } from "./processing.ts";
@@ -222,6 +223,7 @@ export class Sampler {
     known("target", target, ["logits", "tokens", "tokensType", "tokensOffset"]);
     const view = this.#view(target.logits, params);
     const plans = planRows(params, view.rows, this.vocabSize, this.#abilities);
+    refuseOutputs(plans, "encode()");
     if (!isGPUBuffer(view.source)) {
       throw new TypeError(`logits: encode reads a GPUBuffer, got ${show(view.source)}; sample() takes arrays`);
     }

@@ -26,7 +26,9 @@ const variantsOf = (name: keyof typeof kernels): ShaderFlags[] =>
 test("every shader is a kernel of the table, and every kernel has a shader, a twin and a test of its own", () => {
   const shaders = readdirSync("shaders").filter((file) => file.endsWith(".wgsl"));
   expect(shaders.sort()).toEqual(names.map((name) => `${name}.wgsl`).sort());
-  const tests = ["kernels", "processing"].map((name) => readFileSync(`test/gpu/${name}.test.ts`, "utf8")).join("\n");
+  const tests = ["kernels", "processing", "outputs"]
+    .map((name) => readFileSync(`test/gpu/${name}.test.ts`, "utf8"))
+    .join("\n");
   for (const name of names) {
     expect(readFileSync(`src/reference/${name}.ts`, "utf8"), `twin of ${name}`).toContain(`export function ${name}(`);
     expect(tests, `test of ${name}`).toMatch(new RegExp(`run\\([^)]*"${name}"`));

@@ -8,14 +8,17 @@ import {
   type TokensView,
 } from "../engine.ts";
 import type { HistoryTokens } from "../history.ts";
+import { type OutputPlan, outputsOf, toldOf } from "../outputs.ts";
 import type { RowPlan } from "../params.ts";
 import { append } from "./append.ts";
 import { type LogitsType, widen } from "./convert.ts";
-import { logprobOf, type RowStatus, sampleRow } from "./draw.ts";
+import { logprobOf, type RowSample, type RowStatus, sampleRow } from "./draw.ts";
 import { emptyHistory, type RowHistory, tokenAt } from "./history.ts";
-import { list, normalize, type RowCandidates } from "./list.ts";
+import { list, normalize, type RowCandidates, type RowContext } from "./list.ts";
+import { max } from "./max.ts";
 import { emptyState, type RowState } from "./stages.ts";
 import { processed, type ProcessScratch, processScratch } from "./process.ts";
+import { numbersOf, report, type RowNumbers } from "./report.ts";
 
 /** The `"cpu"` engine: the reference, row after row. */
 export class CpuEngine implements Engine {
@@ -50,11 +53,15 @@ export class CpuEngine implements Engine {
     const tokens = new Uint32Array(logits.rows);
     const logprobs = new Float32Array(logits.rows);
     const status: RowStatus[] = [];
+    const outputs = outputsOf(plans);
+    const told: RowNumbers[] = [];
     for (let row = 0; row < logits.rows; row++) {
       const plan = plans[row]!;
       const position = plan.position ?? this.#positions[row]!;
       const seed = plan.seed ?? this.#seedOf(row);
-      const sample = sampleRow(this.#processed(logits, row, plan), plan, seed, position, this.state.rows[row]);
+      const context = { seed, position, state: this.state.rows[row] };
+      const asSampled = this.#processed(logits, row, plan);
+      const sample = sampleRow(asSampled, plan, seed, position, context.state);
       if (sample.state !== undefined) this.state.rows[row] = sample.state;
       const history = this.history.row(row);
       if (history !== undefined) append(history, [sample.token]);
@@ -62,8 +69,41 @@ export class CpuEngine implements Engine {
       tokens[row] = sample.token;
       logprobs[row] = logprobOf(sample);
       status.push(sample.status);
+      if (outputs !== undefined) {
+        const numbers = this.#report(logits, row, asSampled, plan, outputs[row]!, sample, context);
+        logprobs[row] = numbers.logprobs[0]!;
+        told.push(numbers);
+      }
     }
-    return Promise.resolve({ tokens, logprobs, status });
+    return Promise.resolve({ tokens, logprobs, status, ...(outputs && toldOf(told, outputs)) });
+  }
+
+  /** What is told of a row besides its token. */
+  #report(
+    logits: LogitsView,
+    row: number,
+    asSampled: Float32Array,
+    plan: RowPlan,
+    outputs: OutputPlan,
+    sample: RowSample,
+    context: RowContext,
+  ): RowNumbers {
+    const sampled = { logits: asSampled, row: max(asSampled) };
+    const given = outputs.mode === "raw" ? this.#row(logits, row) : asSampled;
+    const kept = list(asSampled, plan, sampled.row, context);
+    const drawScale = kept.scale ?? plan.drawScale;
+    const told = report(
+      {
+        logits: given,
+        row: given === asSampled ? sampled.row : max(given),
+        sampled,
+        kept,
+        drawScale,
+        drawn: [sample.token],
+      },
+      outputs,
+    );
+    return numbersOf(told, outputs, [sample], drawScale);
   }
 
   candidates(logits: LogitsView, plans: readonly RowPlan[]): Promise<RowCandidates[]> {

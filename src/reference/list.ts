@@ -19,6 +19,8 @@ export interface WeightedCandidates {
   readonly tokens: Uint32Array;
   /** Weights, of which `WEIGHT_ONE` is the largest, `[kept]`. */
   readonly weights: Uint32Array;
+  /** Scale of the weights, where the stages have chosen it. */
+  readonly scale?: number;
 }
 
 /** What some stages depend on besides logits and parameters: the row's random stream, and what its last token has left. */

@@ -31,6 +31,8 @@ export interface Staged {
   readonly tokens: Uint32Array;
   /** Their weights in the draw. */
   readonly weights: Uint32Array;
+  /** Scale that they have, or had before adaptive-p. */
+  readonly scale: number;
   /** The state after one of them is drawn. */
   readonly next: (index: number) => RowState;
 }
@@ -154,6 +156,7 @@ class Run {
     return {
       tokens,
       weights,
+      scale: this.#scale,
       next: (index) => {
         if (mirostat === 0) return state;
         const surprise = this.#distance(this.#start + index) + logOfMass(mass);
@@ -376,6 +379,7 @@ class Run {
     return {
       tokens,
       weights: away.map((distance) => exp2fix(Math.min(distance - nearest, MAX_DISTANCE))),
+      scale: this.#scale,
       next: (index) => ({
         ...this.#state,
         adaptiveSum: product(sum, adaptiveDecay, 32) + Math.floor(probabilities[index]! / 2 ** 11),

@@ -1,10 +1,12 @@
 import { type Engine, isGPUBuffer, type LogitsView, type SampleResult, type TokensView } from "../engine.ts";
+import { outputsOf } from "../outputs.ts";
 import type { RowPlan } from "../params.ts";
 import { bytesPerLogit, type LogitsType } from "../reference/convert.ts";
 import { logprobOf, type RowStatus } from "../reference/draw.ts";
 import { normalize, type RowCandidates } from "../reference/list.ts";
 import { lossOf } from "./device.ts";
 import { type KernelName, STORAGE_BUFFERS, WORKGROUP_STORAGE } from "./kernels.ts";
+import { type OutputJob, Outputs } from "./outputs.ts";
 import { isStaged, needsMass, needsMassRoom, packCall, RECORD_WORDS, unpackRecord } from "./pack.ts";
 import { furtherPipelines, type Pipelines, pipelinesFor, type Variant } from "./pipelines.ts";
 import { type GpuHistory, type PlacedControls, Processing } from "./processing.ts";
@@ -68,6 +70,7 @@ export class WebGpuEngine implements Engine {
   readonly #tuning: Tuning;
   readonly #workspace: Workspace;
   readonly #processing: Processing;
+  readonly #outputs: Outputs;
   readonly #groups: number;
   readonly #bytes: 2 | 4;
   readonly #chunkRows: number;
@@ -159,6 +162,7 @@ export class WebGpuEngine implements Engine {
       chunkRows: this.#chunkRows,
       bindingLimit: this.#bindingLimit,
     });
+    this.#outputs = new Outputs(this.#device, this.#workspace, pipelines);
     const readBack: ReadBack = (bytes, record) =>
       this.#run(bytes, (readback) => {
         const encoder = this.#encoder("read");
@@ -176,8 +180,10 @@ export class WebGpuEngine implements Engine {
 
   async sample(logits: LogitsView, plans: readonly RowPlan[]): Promise<SampleResult> {
     const bytes = 4 * RECORD_WORDS * logits.rows;
-    const tokens: TokensView = { buffer: this.#workspace.tokens, offset: 0, words: 1 };
-    const words = await this.#run(bytes, (readback) => {
+    const outputs = outputsOf(plans);
+    const job = outputs && this.#outputs.job(outputs);
+    const words = await this.#run(bytes + (job?.bytes ?? 0), (readback) => {
+      const tokens = job?.start() ?? { buffer: this.#workspace.tokens, offset: 0, words: 1 };
       for (const part of this.#uploaded(logits)) {
         const encoder = this.#encoder("sample");
         this.#record(
@@ -186,8 +192,12 @@ export class WebGpuEngine implements Engine {
           tokens,
           plans.slice(part.firstRow, part.firstRow + part.view.rows),
           part.firstRow,
+          job,
         );
-        if (part.last) encoder.copyBufferToBuffer(this.#workspace.records, 0, readback, 0, bytes);
+        if (part.last) {
+          encoder.copyBufferToBuffer(this.#workspace.records, 0, readback, 0, bytes);
+          job?.fetch(encoder, readback, bytes);
+        }
         this.#device.queue.submit([encoder.finish()]);
       }
     });
@@ -202,6 +212,7 @@ export class WebGpuEngine implements Engine {
       result.logprobs[row] = logprobOf(sample);
       result.status.push(sample.status);
     }
+    if (job !== undefined) return { ...result, ...job.told(words.subarray(0, bytes / 4), words.subarray(bytes / 4)) };
     return result;
   }
 
@@ -249,6 +260,7 @@ export class WebGpuEngine implements Engine {
     tokens: TokensView,
     plans: readonly RowPlan[],
     firstRow: number,
+    job?: OutputJob,
   ): void {
     const staged = isStaged(plans);
     const chunks = this.#chunks(logits, plans);
@@ -260,16 +272,23 @@ export class WebGpuEngine implements Engine {
       return ring.place(encoder, this.#call(chunk, logits.rowStride, row, tokens.offset + row, tokens.words, staged));
     });
     const controls = this.#place(encoder, chunks, ring);
+    const target = this.#target(tokens.buffer);
     const pass = encoder.beginComputePass({ label: "webgpu-token-sampler.sample" });
-    pass.setBindGroup(2, this.#target(tokens.buffer));
     chunks.forEach((chunk, index) => {
+      pass.setBindGroup(2, target);
       const source = logits.source as GPUBuffer;
       const offset = offsets[index]!;
       const placed = controls[index];
       if (placed !== undefined) this.#process(pass, source, chunk, placed, offset);
       pass.setBindGroup(0, this.#input(source, chunk, placed !== undefined));
       pass.setBindGroup(1, workspace, [offset]);
-      this.#dispatch(pass, chunk, { processed: placed !== undefined, staged });
+      const variant = { processed: placed !== undefined, staged };
+      this.#dispatch(pass, chunk, variant);
+      if (job !== undefined) {
+        this.#report(pass, job, firstRow + chunk.firstRow, chunk.rows, variant, () => {
+          pass.setBindGroup(0, this.#input(source, chunk, false));
+        });
+      }
       if (placed !== undefined) this.#clear(pass, source, chunk, placed, offset);
       this.#processing.history.appendDrawn(pass, firstRow + chunk.firstRow, chunk.rows);
     });
@@ -311,17 +330,52 @@ export class WebGpuEngine implements Engine {
     return furtherPipelines(device, this.#pipelines, logitsType, this.#tuning).kernel(name, variant);
   }
 
+  /** Finds the rows' largest logits. */
+  #max(pass: GPUComputePassEncoder, rows: number, variant: Variant): void {
+    pass.setPipeline(this.#kernel("max", variant));
+    pass.dispatchWorkgroups(Math.ceil(this.#groups / this.#tuning.streamWorkgroup), rows);
+  }
+
   /** The kernels of one chunk. */
   #dispatch(pass: GPUComputePassEncoder, { rows, plans }: Chunk, variant: Variant): void {
-    const workgroups = Math.ceil(this.#groups / this.#tuning.streamWorkgroup);
-    pass.setPipeline(this.#kernel("max", variant));
-    pass.dispatchWorkgroups(workgroups, rows);
+    this.#max(pass, rows, variant);
     if (!variant.staged && plans.some(needsMass)) {
       pass.setPipeline(this.#kernel("mass", variant));
-      pass.dispatchWorkgroups(workgroups, rows);
+      pass.dispatchWorkgroups(Math.ceil(this.#groups / this.#tuning.streamWorkgroup), rows);
     }
     pass.setPipeline(this.#kernel(variant.staged ? "stages" : "draw", variant));
     pass.dispatchWorkgroups(rows);
+  }
+
+  /**
+   * Records the reports on the rows of a dispatch, after their draw.
+   *
+   * @param bindGiven binds the logits as they were given, and not as they are processed
+   */
+  #report(
+    pass: GPUComputePassEncoder,
+    job: OutputJob,
+    firstRow: number,
+    rows: number,
+    variant: Variant,
+    bindGiven: () => void,
+  ): void {
+    const dispatch = (processed: boolean): void => {
+      pass.setPipeline(this.#kernel("report", { ...variant, processed }));
+      pass.setBindGroup(2, job.group);
+      pass.dispatchWorkgroups(rows);
+    };
+    if (!variant.processed) {
+      dispatch(false);
+      return;
+    }
+    const asks = job.reread(firstRow, rows);
+    if (asks.processed) dispatch(true);
+    if (asks.raw) {
+      bindGiven();
+      this.#max(pass, rows, { ...variant, processed: false });
+      dispatch(false);
+    }
   }
 
   #call(

@@ -9,11 +9,12 @@ import list from "../../shaders/list.wgsl?raw";
 import mass from "../../shaders/mass.wgsl?raw";
 import max from "../../shaders/max.wgsl?raw";
 import process from "../../shaders/process.wgsl?raw";
+import report from "../../shaders/report.wgsl?raw";
 import stages from "../../shaders/stages.wgsl?raw";
 import type { LibraryName } from "./shader.ts";
 
 export type FirstKernelName = "max" | "mass" | "draw" | "list";
-export type KernelName = FirstKernelName | "stages";
+export type KernelName = FirstKernelName | "stages" | "report";
 /** Kernels that nearly every call needs, compiled with the sampler. */
 export const FIRST_KERNELS: readonly FirstKernelName[] = ["max", "mass", "draw", "list"];
 /** Kernels that work on logits before the others do, compiled when they are first needed. */
@@ -26,7 +27,8 @@ export interface Binding {
   readonly dynamic?: true;
 }
 
-export type BindGroupName = "inputs" | "processed" | "workspace" | "tokens" | "listing" | "processing" | "appending";
+export type BindGroupName =
+  "inputs" | "processed" | "workspace" | "tokens" | "listing" | "reporting" | "processing" | "appending";
 
 /** Bind groups by name; the number is the group's index. */
 export const BIND_GROUPS: Readonly<Record<BindGroupName, readonly Binding[]>> = {
@@ -51,6 +53,8 @@ export const BIND_GROUPS: Readonly<Record<BindGroupName, readonly Binding[]>> = 
   tokens: [{ name: "tokens", type: "storage" }],
   /** Where listed tokens go. */
   listing: [{ name: "listing", type: "storage" }],
+  /** What is asked of rows, and the answers. */
+  reporting: [{ name: "reports", type: "storage" }],
   /** What logits are processed with. */
   processing: [
     { name: "call", type: "read-only-storage", dynamic: true },
@@ -109,12 +113,20 @@ export const KERNELS: Readonly<Record<KernelName, Kernel>> = {
     per: "group",
     subgroups: false,
   },
+  report: {
+    source: report,
+    entryPoint: "report_main",
+    groups: ["inputs", "workspace", "reporting"],
+    per: "row",
+    subgroups: false,
+    library: "row",
+  },
 };
 
 /** Whether there is a kernel for calls without stages, and for those with. */
 export function stagesOf(name: KernelName): readonly boolean[] {
   if (name === "stages") return [true];
-  return name === "list" ? [false, true] : [false];
+  return name === "list" || name === "report" ? [false, true] : [false];
 }
 
 const PROCESSING = { groups: ["inputs", "processing"], per: "group", subgroups: false, library: "processing" } as const;

@@ -3,7 +3,7 @@
  */
 import { type RowPlan, TOP_K_OFF, TOP_P_OFF } from "../params.ts";
 import type { RowSample, RowStatus } from "../reference/draw.ts";
-import { exp2fix, MAX_DISTANCE } from "../reference/numeric.ts";
+import { bitsFloat, exp2fix, MAX_DISTANCE } from "../reference/numeric.ts";
 import { words } from "../reference/philox.ts";
 import { type StageName, STAGES, type StagePlan } from "../stages.ts";
 
@@ -16,6 +16,8 @@ export const RECORD_WORDS = 21;
 /** Word of the token in it, and of the state that stages keep. */
 export const RECORD_TOKEN = 3;
 export const RECORD_STATE = 18;
+/** Word of the draw's scale in it. */
+const RECORD_DRAW_SCALE = 14;
 
 const STATUS: readonly RowStatus[] = ["ok", "masked", "nan"];
 
@@ -158,6 +160,11 @@ function packStages(stages: ReturnType<typeof plainStages>, out: Uint32Array): v
     ].map((word) => word ?? 0),
     2,
   );
+}
+
+/** The scale of the draw in a row's record; 0 in a greedy row. */
+export function drawScaleOf(words: Uint32Array, row: number): number {
+  return bitsFloat(words[row * RECORD_WORDS + RECORD_DRAW_SCALE]!);
 }
 
 /** Reads what the draw left in a row's record. */

@@ -154,7 +154,8 @@ export function furtherPipelines(
       kernel: (name, variant) => {
         const { processed } = variant;
         const staged = variant.staged && stagesOf(name).includes(true);
-        if (!processed && !staged) return pipelines.kernels[name as keyof Pipelines["kernels"]];
+        const first: Partial<Record<KernelName, GPUComputePipeline>> = pipelines.kernels;
+        if (!processed && !staged && first[name] !== undefined) return first[name];
         const label = `${name}${processed ? ".processed" : ""}${staged ? ".staged" : ""}`;
         let pipeline = made.get(label);
         if (pipeline === undefined) made.set(label, (pipeline = make(label, KERNELS[name], { processed, staged })));

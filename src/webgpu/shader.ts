@@ -33,12 +33,13 @@ export interface ShaderFlags {
 }
 
 /** What a kernel does, which tells what has to stand in front of it. */
-export type LibraryName = "sampling" | "draw" | "processing" | "history";
+export type LibraryName = "sampling" | "draw" | "row" | "processing" | "history";
 
 const SAMPLING = [params, int64, fixed, keys, weights, adaptive, philox, logits, overlay, bindings];
 const LIBRARIES: Readonly<Record<LibraryName, readonly string[]>> = {
   sampling: SAMPLING,
   draw: [...SAMPLING, row, token],
+  row: [...SAMPLING, row],
   processing: [params, int64, float32, logits, overlay, processing, history],
   history: [history],
 };

@@ -1,5 +1,6 @@
 /** Named parameter sets, and how a case is compared and named: shared by the tests of both engines. */
 import type { SampleResult } from "../../src/engine.ts";
+import type { SampleOutputs } from "../../src/outputs.ts";
 import type { SamplingParams } from "../../src/params.ts";
 import type { RowCandidates } from "../../src/reference/list.ts";
 
@@ -122,7 +123,29 @@ export function sampleDifference(actual: SampleResult, expected: SampleResult): 
       if (!Object.is(a, e)) return `row ${row}: ${name} ${String(a)}, expected ${String(e)}`;
     }
   }
-  return actual.tokens.length === expected.tokens.length ? undefined : `${actual.tokens.length} rows`;
+  if (actual.tokens.length !== expected.tokens.length) return `${actual.tokens.length} rows`;
+  return outputsDifference(actual, expected);
+}
+
+/** Where the numbers besides the tokens differ first. Both engines take the logarithms of the same integers. */
+function outputsDifference(actual: SampleOutputs, expected: SampleOutputs): string | undefined {
+  const names = new Set([...Object.keys(actual), ...Object.keys(expected)]) as Set<keyof SampleResult>;
+  for (const name of ["tokens", "logprobs", "status"] as const) names.delete(name);
+  for (const name of names as Set<keyof SampleOutputs>) {
+    const [a, e] = [flat(actual[name]), flat(expected[name])];
+    const at = Array.from({ length: Math.max(a.length, e.length) }, (_, index) => index).find(
+      (index) => !Object.is(a[index], e[index]),
+    );
+    if (at !== undefined) return `${name}[${at}]: ${String(a[at])}, expected ${String(e[at])}`;
+  }
+  return undefined;
+}
+
+/** All numbers of an output, and the length of every list. */
+function flat(value: unknown): unknown[] {
+  if (ArrayBuffer.isView(value)) return [(value as Uint32Array).length, ...(value as Uint32Array)];
+  if (typeof value === "object" && value !== null) return Object.values(value).flatMap(flat);
+  return [value];
 }
 
 /** Where two lists of candidates differ first, or undefined. */

@@ -1,0 +1,258 @@
+// report: one workgroup a row, after draw and only where it is asked for. Leaves the integers that log probabilities, ranks
+// and entropies are made of: masses, keys, counts. Twin: src/reference/report.ts.
+
+// Requests, one for each row of the batch, then what they refer to. Twin: src/webgpu/outputs.ts.
+@group(2) @binding(0) var<storage, read_write> reports: array<u32>;
+
+const REQUEST_WORDS = 9u;
+
+const ASK_RANK = 1u;
+const ASK_ENTROPY = 2u;
+const MODE_RAW = 4u;
+const MODE_KEPT = 8u;
+const ADAPTED = 16u; // the draw weighed by something else than probability
+const REREAD = 32u; // logits were processed: raw rows are told of when the raw maximum has been found
+
+// A request: flags; length of the list; first word and number of the chosen ids; first word of the drawn tokens, words from one
+// to the next, and their number; first word of the answer; scale of weights at temperature 1.
+// The answer: key that distances are relative to, number of kept tokens, mass, information, kept and whole mass of two words
+// each, length of the list; then rank and key of the drawn tokens, ids and keys of the list, keys of the chosen tokens. All 0
+// before.
+const AT_KEPT = 1u;
+const AT_MASS = 2u;
+const AT_INFORMATION = 4u;
+const AT_KEPT_MASS = 6u;
+const AT_WHOLE_MASS = 8u;
+const AT_LISTED = 10u;
+const AT_DRAWN = 11u;
+
+struct Totals {
+  mass: vec2<u32>,
+  information: vec2<u32>,
+  kept_mass: vec2<u32>,
+  kept: u32,
+}
+
+// Rounded weight · distance / 2^20, which is less than 2^31.
+fn information_of(weights: vec4<u32>, away: vec4<u32>) -> vec4<u32> {
+  let low_half = vec4(0xffffu);
+  let sixteen = vec4(16u);
+  let cross = (weights >> sixteen) * (away & low_half) + (((weights & low_half) * (away & low_half)) >> sixteen);
+  let carry = (weights & low_half) * (away >> sixteen) + (cross & low_half);
+  let high = (weights >> sixteen) * (away >> sixteen) + (cross >> sixteen) + (carry >> sixteen);
+  let low = weights * away;
+  let rounded = low + vec4(0x80000u);
+  return (rounded >> vec4(20u)) + ((high + select(vec4(0u), vec4(1u), rounded < low)) << vec4(12u));
+}
+
+// Adds up the weights of a part, and those of the kept tokens, and counts these.
+fn survey(part: Part, kept: Part, scale: f32) -> Totals {
+  var mass = vec2(0u);
+  var information = vec2(0u);
+  var kept_mass = vec2(0u);
+  var count = vec4(0u);
+  for (var i = lid; i < run_count(); i += WORKGROUP_SIZE) {
+    let run = run_at(i);
+    if (run.delegate == 0u) {
+      continue;
+    }
+    var low = vec4(0u);
+    var high = vec4(0u);
+    var information_low = vec4(0u);
+    var information_high = vec4(0u);
+    var kept_low = vec4(0u);
+    var kept_high = vec4(0u);
+    for (var quad = run.first; quad < run.end; quad += LANES) {
+      let bits = load_quad_of(row, quad, run.whole);
+      let keys = keys_of(bits);
+      let ids = ids_from(id_of(row, quad));
+      let away = distances(half_max, bits, scale);
+      let all_weights = exp2fix(away);
+      let are_kept = in_part(keys, ids, kept);
+      let weights = select(vec4(0u), all_weights, in_part(keys, ids, part));
+      let kept_weights = select(vec4(0u), all_weights, are_kept);
+      let informations = information_of(weights, away);
+      low += weights;
+      high += weights >> vec4(16u);
+      information_low += informations;
+      information_high += informations >> vec4(16u);
+      kept_low += kept_weights;
+      kept_high += kept_weights >> vec4(16u);
+      count += select(vec4(0u), vec4(1u), are_kept);
+    }
+    mass = add64(mass, join_sums(low, high));
+    information = add64(information, join_sums(information_low, information_high));
+    kept_mass = add64(kept_mass, join_sums(kept_low, kept_high));
+  }
+  return Totals(scan(mass), scan(information), scan(kept_mass), scan(vec2(count.x + count.y + count.z + count.w, 0u)).x);
+}
+
+fn key_at(id: u32) -> u32 {
+  if (id >= call.vocab) {
+    return 0u;
+  }
+  let place = id + row.lead;
+  return keys_of(load_quad(row, place >> 2u))[place & 3u];
+}
+
+// The first token of a part; its key is 0 if there is none.
+fn first_of(part: Part) -> Cut {
+  var first = Cut(0u, NO_TOKEN);
+  for (var i = lid; i < run_count(); i += WORKGROUP_SIZE) {
+    let run = run_at(i);
+    if (run.delegate < first.key || !run_has(run, part)) {
+      continue;
+    }
+    for (var quad = run.first; quad < run.end; quad += LANES) {
+      var here = tokens_at(quad, run.whole, part);
+      for (var lane = 0u; lane < 4u; lane++) {
+        if (here.keys.x > first.key || (here.keys.x == first.key && here.ids.x < first.id)) {
+          first = Cut(here.keys.x, here.ids.x);
+        }
+        here.keys = here.keys.yzwx;
+        here.ids = here.ids.yzwx;
+      }
+    }
+  }
+  share_extremes(0u, first.key);
+  let key = uniform_word(atomicLoad(&largest));
+  share_extremes(select(NO_TOKEN, first.id, first.key == key), 0u);
+  return Cut(key, atomicLoad(&smallest));
+}
+
+@compute @workgroup_size(WORKGROUP_SIZE)
+fn report_main(@builtin(workgroup_id) workgroup_id: vec3<u32>, @builtin(local_invocation_index) index: u32) {
+  lid = index;
+  let row_index = workgroup_id.x;
+  let record = call.first_row + row_index;
+  row = row_of(row_index);
+  first_group = row_index * call.groups;
+  look_at_all_groups();
+  let at = record * REQUEST_WORDS;
+  let flags = uniform_word(reports[at]);
+  let top = uniform_word(reports[at + 1u]);
+  let first_chosen = reports[at + 2u];
+  let chosen = uniform_word(reports[at + 3u]);
+  let first_drawn = reports[at + 4u];
+  let drawn_stride = reports[at + 5u];
+  let draws = uniform_word(reports[at + 6u]);
+  let result = reports[at + 7u];
+  let unit_scale = bitcast<f32>(reports[at + 8u]);
+  let is_raw = (flags & MODE_RAW) != 0u;
+  let rereads = (flags & REREAD) != 0u;
+  // Whether this dispatch tells what the mode is about, and whether what was kept.
+#if PROCESSED
+  let tells = !is_raw;
+  let weighs = (flags & ASK_ENTROPY) != 0u;
+#else
+  let tells = is_raw || !rereads;
+  let weighs = (flags & ASK_ENTROPY) != 0u && !rereads;
+#endif
+  var key = records[record].max_key;
+#if PROCESSED
+#else
+  if (rereads) {
+    key = atomicLoad(&records[record].rising_key);
+  }
+#endif
+  let max_key = uniform_word(key);
+#if PROCESSED
+#else
+  if (rereads && lid == 0u) {
+    atomicStore(&records[record].rising_key, 0u);
+  }
+#endif
+  if (max_key == 0u || !(tells || weighs)) {
+    return;
+  }
+  let is_greedy = uniform_word(bitcast<u32>(records[record].draw_scale)) == 0u;
+  let draw_scale = select(records[record].draw_scale, unit_scale, is_greedy);
+  let scale = select(draw_scale, unit_scale, is_raw);
+  let kept = kept_part(record);
+  var part = Part(IN_FRONT, LAST);
+  let of_kept = (flags & MODE_KEPT) != 0u && !is_greedy;
+  var base_key = max_key;
+  if (of_kept) {
+    part = kept;
+    base_key = records[record].base_key;
+  }
+  let has_list = top + chosen > 0u;
+  let asks_entropy = (flags & ASK_ENTROPY) != 0u;
+  let adds_up = tells && (asks_entropy || (!of_kept && (flags & MODE_KEPT) == 0u) || (has_list && (!of_kept || (flags & ADAPTED) != 0u)));
+  // Once for the mode, once for the whole row at the scale of the draw; often that is the same.
+  let once = adds_up && !of_kept && !is_raw;
+  for (var round = 0u; round < 2u; round++) {
+    let is_mode = round == 0u;
+    if (select(weighs && !once, adds_up, is_mode)) {
+      var summed = Part(IN_FRONT, LAST);
+      half_max = logit_of_key(max_key) * 0.5;
+      if (is_mode) {
+        summed = part;
+        half_max = logit_of_key(base_key) * 0.5;
+      }
+      let totals = survey(summed, kept, select(draw_scale, scale, is_mode));
+      if (lid == 0u && is_mode) {
+        reports[result + AT_MASS] = totals.mass.x;
+        reports[result + AT_MASS + 1u] = totals.mass.y;
+        if (asks_entropy) {
+          reports[result + AT_INFORMATION] = totals.information.x;
+          reports[result + AT_INFORMATION + 1u] = totals.information.y;
+        }
+      }
+      if (lid == 0u && weighs && (!is_mode || once)) {
+        reports[result + AT_KEPT] = totals.kept;
+        reports[result + AT_KEPT_MASS] = totals.kept_mass.x;
+        reports[result + AT_KEPT_MASS + 1u] = totals.kept_mass.y;
+        reports[result + AT_WHOLE_MASS] = totals.mass.x;
+        reports[result + AT_WHOLE_MASS + 1u] = totals.mass.y;
+      }
+    }
+  }
+  if (!tells) {
+    return;
+  }
+  if (lid == 0u) {
+    reports[result] = base_key;
+  }
+
+  let asks_rank = (flags & ASK_RANK) != 0u;
+  for (var i = 0u; i < draws; i++) {
+    let token = reports[first_drawn + i * drawn_stride];
+    let token_key = key_at(token);
+    var rank = 0u;
+    if (asks_rank) {
+      // A token that is no candidate has all of them in front.
+      var upto = LAST;
+      if (token_key != 0u) {
+        upto = Cut(token_key, token);
+      }
+      rank = measure(Part(IN_FRONT, upto)) + select(0u, 1u, token_key == 0u);
+    }
+    if (lid == 0u) {
+      let place = result + AT_DRAWN + 2u * i;
+      reports[place] = select(rank, 0u, token == NO_TOKEN);
+      reports[place + 1u] = token_key;
+    }
+  }
+
+  let list_at = result + AT_DRAWN + 2u * draws;
+  for (var i = lid; i < chosen; i += WORKGROUP_SIZE) {
+    let id = reports[first_chosen + i];
+    let chosen_key = key_at(id);
+    let has = in_part(vec4(chosen_key), vec4(id), part).x;
+    reports[list_at + 2u * top + i] = select(0u, chosen_key, has);
+  }
+  // One after the other: few groups are read for each, since delegates tell which.
+  for (var i = 0u; i < top; i++) {
+    let first = first_of(part);
+    if (uniform_word(first.key) == 0u) {
+      break;
+    }
+    if (lid == 0u) {
+      reports[list_at + 2u * i] = first.id;
+      reports[list_at + 2u * i + 1u] = first.key;
+      reports[result + AT_LISTED] = i + 1u;
+    }
+    part.after = first;
+  }
+}
