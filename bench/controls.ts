@@ -1,4 +1,4 @@
-/** What controls cost: top-k 50, or no filter, with one control after the other, beside the mode alone. */
+/** What controls and outputs cost: top-k 50, or no filter, with one after the other, beside the mode alone. */
 import { createSampler, type Sampler, type SamplingParams } from "../src/index.ts";
 import { sampleDifference } from "../test/support/cases.ts";
 import { Random } from "../test/support/inputs.ts";
@@ -33,6 +33,15 @@ const STAGES: Readonly<Record<string, SamplingParams>> = {
   "top-p 0.9, then top-k 50": { topP: 0.9, order: ["temperature", "topP", "topK"] },
 };
 
+/** What can be asked for besides tokens. It comes back to the host, so only the time until it is there is measured. */
+const OUTPUTS: Readonly<Record<string, SamplingParams>> = {
+  "raw log probabilities": { logprobs: "raw" },
+  "5 most probable": { topLogprobs: 5 },
+  "20 most probable, raw": { topLogprobs: 20, logprobs: "raw" },
+  ranks: { rank: true },
+  entropies: { entropy: true },
+};
+
 const CONTROLS: readonly Control[] = [
   {
     name: "mask, 1 in 2 allowed",
@@ -62,7 +71,7 @@ const CONTROLS: readonly Control[] = [
   { name: `no repeated 3-grams in ${SAID}`, history: true, params: () => ({ noRepeatNgramSize: 3 }) },
   { name: `DRY over ${SAID}`, history: true, params: () => ({ dry: { multiplier: 0.8 } }) },
   ...(["top-k", "none"] as const).flatMap((mode) =>
-    Object.entries(STAGES)
+    Object.entries({ ...STAGES, ...OUTPUTS })
       .filter(([, { order }]) => mode === "top-k" || order === undefined)
       .map(([name, params]): Control => ({ name, history: false, params: () => params, mode })),
   ),
@@ -105,7 +114,11 @@ export async function prepareControls(
     contenders.push({
       who: `webgpu-token-sampler, ${name}`,
       mode,
-      record: (encoder, index) => gpu.encode(encoder, { logits: view(index), tokens }, call),
+      ...(!(name in OUTPUTS) && {
+        record: (encoder: GPUCommandEncoder, index: number) => {
+          gpu.encode(encoder, { logits: view(index), tokens }, call);
+        },
+      }),
       tokens: (calls) => Promise.all(Array.from({ length: calls }, () => gpu.sample(view(0), call))),
       checkedRows: batch,
     });

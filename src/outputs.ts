@@ -51,12 +51,15 @@ export interface SampleOutputs {
 
 /** What a row is asked for; `undefined` in a row's plan if it is its token alone. */
 export interface OutputPlan {
+  /** Which distribution is told of. */
   readonly mode: LogprobsMode;
   /** How many of the most probable tokens are listed. */
   readonly top: number;
   /** Tokens whose log probabilities are wanted. */
   readonly chosen: Uint32Array;
+  /** Whether ranks are wanted. */
   readonly rank: boolean;
+  /** Whether the entropy, and number and mass of the kept tokens are wanted. */
   readonly entropy: boolean;
   /** Whether the draw weighs by something else than probability, as adaptive-p does. */
   readonly adapted: boolean;
@@ -70,15 +73,22 @@ const MOST_CHOSEN = 1024;
 const MODES: readonly string[] = ["kept", "processed", "raw"] satisfies LogprobsMode[];
 
 /** Names of {@link OutputParams}. */
-export const OUTPUT_NAMES = [
+export const OUTPUT_NAMES: readonly (keyof OutputParams)[] = [
   "logprobs",
   "topLogprobs",
   "logprobTokens",
   "rank",
   "entropy",
-] as const satisfies (keyof OutputParams)[];
+];
 
-const NOTHING: OutputPlan = { mode: "kept", top: 0, chosen: new Uint32Array(0), rank: false, entropy: false, adapted: false };
+const NOTHING: OutputPlan = {
+  mode: "kept",
+  top: 0,
+  chosen: new Uint32Array(0),
+  rank: false,
+  entropy: false,
+  adapted: false,
+};
 
 /** Checks what a row is asked for. `at` is how messages name the parameters. */
 export function planOutputs(params: OutputParams, vocabSize: number, at: string): OutputPlan | undefined {
@@ -102,9 +112,7 @@ export function planOutputs(params: OutputParams, vocabSize: number, at: string)
 }
 
 /** What the rows of a call are asked for; `undefined` if they are asked for nothing. What one is asked for is told of all. */
-export function outputsOf(
-  plans: readonly Pick<RowPlan, "outputs" | "stages">[],
-): readonly OutputPlan[] | undefined {
+export function outputsOf(plans: readonly Pick<RowPlan, "outputs" | "stages">[]): readonly OutputPlan[] | undefined {
   const asked = plans.flatMap(({ outputs }) => outputs ?? []);
   if (asked.length === 0) return undefined;
   const rank = asked.some((plan) => plan.rank);

@@ -94,8 +94,7 @@ export class CpuEngine implements Engine {
     const drawScale = kept.scale ?? plan.drawScale;
     const told = report(
       {
-        logits: given,
-        row: given === asSampled ? sampled.row : max(given),
+        told: given === asSampled ? sampled : { logits: given, row: max(given) },
         sampled,
         kept,
         drawScale,

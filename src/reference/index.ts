@@ -41,5 +41,15 @@ export {
 export { emptyState, type RowState, type Staged, stages } from "./stages.ts";
 export { process, processed, type ProcessScratch, processScratch } from "./process.ts";
 export { type LogprobsMode, type OutputPlan } from "../outputs.ts";
-export { numbersOf, report, type ReportInput, type RowNumbers, type RowReport, type TokenLogprobs } from "./report.ts";
+export {
+  numbersOf,
+  report,
+  type ReportInput,
+  type RowNumbers,
+  type DrawnReport,
+  type ReportedRow,
+  type RowReport,
+  type TopReport,
+  type TokenLogprobs,
+} from "./report.ts";
 export { philox4x32, PURPOSE, seedOfRow, uniformOf } from "./philox.ts";

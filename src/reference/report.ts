@@ -21,24 +21,48 @@ export interface RowReport {
   readonly information: number;
   /** How many tokens are kept. */
   readonly keptCount: number;
-  /** Sum of the weights of the kept tokens, and of all candidates, at the scale of the draw. */
+  /** Sum of the weights of the kept tokens at the scale of the draw, relative to the row's largest logit. */
   readonly keptMass: number;
+  /** The same of all candidates. */
   readonly wholeMass: number;
-  /** Rank and key of the drawn tokens; a key of 0 is that of no candidate. */
-  readonly drawn: readonly { readonly rank: number; readonly key: number }[];
-  /** The most probable tokens, and their keys. */
-  readonly top: { readonly tokens: Uint32Array; readonly keys: Uint32Array };
+  /** The drawn tokens. */
+  readonly drawn: readonly DrawnReport[];
+  /** The most probable tokens of the distribution. */
+  readonly top: TopReport;
   /** Keys of the chosen tokens; 0 for one that is not of the distribution. */
   readonly chosen: Uint32Array;
 }
 
+/** A row, and what was found in it. */
+export interface ReportedRow {
+  /** `[vocabSize]` */
+  readonly logits: Float32Array;
+  /** What `max` found. */
+  readonly row: RowMax;
+}
+
+/** A drawn token. */
+export interface DrawnReport {
+  /** Its place among all candidates, from 1; 0 if that is not wanted. */
+  readonly rank: number;
+  /** The key of its logit; 0 is that of no candidate. */
+  readonly key: number;
+}
+
+/** The most probable tokens. */
+export interface TopReport {
+  /** Token ids, most probable first. */
+  readonly tokens: Uint32Array;
+  /** The keys of their logits. */
+  readonly keys: Uint32Array;
+}
+
 /** What a report is made of. */
 export interface ReportInput {
-  /** The row that the mode speaks of, `[vocabSize]`, and what `max` found there. */
-  readonly logits: Float32Array;
-  readonly row: RowMax;
+  /** The row that the mode speaks of. */
+  readonly told: ReportedRow;
   /** The row that was drawn from; the same one but for raw logits of a processed row. */
-  readonly sampled: { readonly logits: Float32Array; readonly row: RowMax };
+  readonly sampled: ReportedRow;
   /** What was kept of that, most probable first. */
   readonly kept: WeightedCandidates;
   /** Scale of the draw; 0 in a greedy row. */
@@ -48,13 +72,14 @@ export interface ReportInput {
 }
 
 /** Whether the distribution of a row is that of the kept tokens; a greedy row has none. */
-export function isOfKept({ mode }: OutputPlan, drawScale: number): boolean {
+function isOfKept({ mode }: OutputPlan, drawScale: number): boolean {
   return mode === "kept" && drawScale !== 0;
 }
 
 /** Reports on a row. The twin of `shaders/report.wgsl`. */
 export function report(input: ReportInput, plan: OutputPlan): RowReport {
-  const { logits, row, sampled, kept, drawn } = input;
+  const { sampled, kept, drawn } = input;
+  const { logits, row } = input.told;
   const none = row.max === -Infinity;
   const ofKept = isOfKept(plan, input.drawScale);
   const drawScale = input.drawScale || UNIT_SCALE;
@@ -155,8 +180,9 @@ export interface TokenLogprobs {
 
 /** What is told of a row, in numbers to read. */
 export interface RowNumbers {
-  /** Of the drawn tokens. */
+  /** Natural logarithms of the probabilities of the drawn tokens. */
   readonly logprobs: readonly number[];
+  /** Their ranks. */
   readonly ranks: readonly number[];
   /** The most probable tokens, in order. */
   readonly top: TokenLogprobs;
@@ -164,6 +190,7 @@ export interface RowNumbers {
   readonly chosen: Float32Array;
   /** In nats; `NaN` without a candidate. */
   readonly entropy: number;
+  /** How many tokens the filters keep. */
   readonly keptCount: number;
   /** What the kept tokens have of the whole probability, at the temperature of the draw. */
   readonly keptMass: number;
