@@ -37,6 +37,17 @@ export interface TokensView {
   readonly words: 1 | 2;
 }
 
+/** What goes in the place of every token: logits in the type that they come in, or probabilities. */
+export type OutputType = "logits" | "float32" | "float16";
+
+/** Checked target of `encodeMaskLogits` and `encodeRenormalize`; in elements. */
+export interface OutputView {
+  readonly buffer: GPUBuffer;
+  readonly offset: number;
+  readonly rowStride: number;
+  readonly type: OutputType;
+}
+
 /** What both engines do with the rows' tokens; see `TokenHistory`. */
 export interface EngineHistory {
   set(row: number, prompt: Uint32Array, output: Uint32Array): void;
@@ -63,6 +74,8 @@ export interface Engine {
   sample(logits: LogitsView, plans: readonly RowPlan[]): Promise<SampleResult>;
   candidates(logits: LogitsView, plans: readonly RowPlan[]): Promise<RowCandidates[]>;
   encode(encoder: GPUCommandEncoder, logits: LogitsView, tokens: TokensView, plans: readonly RowPlan[]): void;
+  write(logits: LogitsView, plans: readonly RowPlan[], output: OutputType): Promise<Float32Array | Uint16Array>;
+  encodeWrite(encoder: GPUCommandEncoder, logits: LogitsView, output: OutputView, plans: readonly RowPlan[]): void;
   destroy(): void;
 }
 

@@ -19,6 +19,8 @@ export {
   type BatchParams,
   createSampler,
   type EncodeTarget,
+  type RenormalizeTarget,
+  type WriteTarget,
   type Logits,
   type LogitsLayout,
   type Sampler,

@@ -1,4 +1,11 @@
-import { type Engine, isGPUBuffer, type LogitsView, type SampleResult, type TokensView } from "./engine.ts";
+import {
+  type Engine,
+  isGPUBuffer,
+  type LogitsView,
+  type OutputType,
+  type SampleResult,
+  type TokensView,
+} from "./engine.ts";
 import { show } from "./check.ts";
 import { TokenHistory } from "./history.ts";
 import { refuseOutputs } from "./outputs.ts";
@@ -68,6 +75,24 @@ export interface EncodeTarget {
   readonly tokensType?: "uint32" | "int64";
   /** Place of the first row's token, in tokens. Default 0. */
   readonly tokensOffset?: number;
+}
+
+/** What `encodeMaskLogits` reads and writes. */
+export interface WriteTarget {
+  /** Logits in a buffer of the sampler's device. */
+  readonly logits: GPUBuffer | LogitsLayout;
+  /** Where rows of `vocabSize` go: a buffer of the sampler's device with usage `STORAGE`, not the one that holds the logits. */
+  readonly output: GPUBuffer;
+  /** Place of the first row's first token, in elements. Default 0. */
+  readonly outputOffset?: number;
+  /** Elements from one row's start to the next one's, `vocabSize` or more. Default `vocabSize`. */
+  readonly outputRowStride?: number;
+}
+
+/** What `encodeRenormalize` reads and writes. */
+export interface RenormalizeTarget extends WriteTarget {
+  /** Type of the probabilities. Default `"float32"`. */
+  readonly outputType?: "float32" | "float16";
 }
 
 /** One parameter object for all rows, or one per row. */
@@ -214,9 +239,7 @@ export class Sampler {
    */
   encode(encoder: GPUCommandEncoder, target: EncodeTarget, params: BatchParams = {}): void {
     this.#alive();
-    if (typeof (encoder as { beginComputePass?: unknown } | null)?.beginComputePass !== "function") {
-      throw new TypeError(`encoder: expected a GPUCommandEncoder, got ${show(encoder)}`);
-    }
+    this.#encoder(encoder);
     if (typeof target !== "object" || target === null) {
       throw new TypeError(`target: expected { logits, tokens }, got ${show(target)}`);
     }
@@ -228,6 +251,89 @@ export class Sampler {
       throw new TypeError(`logits: encode reads a GPUBuffer, got ${show(view.source)}; sample() takes arrays`);
     }
     this.#engine.encode(encoder, view, this.#tokensView(target, view), plans);
+  }
+
+  /**
+   * The logits of the tokens that the filters keep, and -inf for all others: what `top_k_mask_logits` and its like do in
+   * FlashInfer. Draws nothing, and leaves positions, histories and states where they are.
+   *
+   * @returns `[rows, vocabSize]`, in the type of the logits; processed where parameters ask for it
+   * @throws as {@link sample}
+   */
+  async maskLogits(logits: Logits, params: BatchParams = {}): Promise<Float32Array | Uint16Array> {
+    const view = this.#view(logits, params);
+    return this.#engine.write(view, planRows(params, view.rows, this.vocabSize, this.#abilities), "logits");
+  }
+
+  /**
+   * The probabilities with which the tokens would be drawn, after temperature and filters, renormalised; 0 for those that
+   * are not kept: what `top_p_renorm_probs` and its like do in FlashInfer. Draws nothing, as {@link maskLogits}.
+   *
+   * @returns `[rows, vocabSize]`; all 0 in a row without a candidate
+   * @throws as {@link sample}
+   */
+  async renormalize(logits: Logits, params: BatchParams = {}): Promise<Float32Array> {
+    const view = this.#view(logits, params);
+    const plans = planRows(params, view.rows, this.vocabSize, this.#abilities);
+    return this.#engine.write(view, plans, "float32") as Promise<Float32Array>;
+  }
+
+  /**
+   * {@link maskLogits} into a buffer of the caller's: records the compute passes, reads nothing back.
+   *
+   * @throws as {@link encode}
+   */
+  encodeMaskLogits(encoder: GPUCommandEncoder, target: WriteTarget, params: BatchParams = {}): void {
+    known("target", target, ["logits", "output", "outputOffset", "outputRowStride"]);
+    this.#encodeWrite(encoder, target, params, "logits");
+  }
+
+  /**
+   * {@link renormalize} into a buffer of the caller's: records the compute passes, reads nothing back.
+   *
+   * @throws as {@link encode}
+   */
+  encodeRenormalize(encoder: GPUCommandEncoder, target: RenormalizeTarget, params: BatchParams = {}): void {
+    known("target", target, ["logits", "output", "outputOffset", "outputRowStride", "outputType"]);
+    const type = oneOf("outputType", target.outputType ?? "float32", ["float32", "float16"]);
+    this.#encodeWrite(encoder, target, params, type);
+  }
+
+  #encodeWrite(
+    encoder: GPUCommandEncoder,
+    { logits, output, outputOffset, outputRowStride }: WriteTarget,
+    params: BatchParams,
+    type: OutputType,
+  ): void {
+    this.#alive();
+    this.#encoder(encoder);
+    const view = this.#view(logits, params);
+    const plans = planRows(params, view.rows, this.vocabSize, this.#abilities);
+    if (!isGPUBuffer(view.source)) {
+      throw new TypeError(
+        `logits: expected a GPUBuffer, got ${show(view.source)}; maskLogits() and renormalize() take arrays`,
+      );
+    }
+    if (!isGPUBuffer(output)) throw new TypeError(`output: expected a GPUBuffer, got ${show(output)}`);
+    usable("output", output);
+    if (output === view.source) throw new TypeError("output: expected another buffer than that of the logits");
+    const bytes = type === "logits" ? bytesPerLogit(this.logitsType) : type === "float32" ? 4 : 2;
+    const offset = integer("outputOffset", outputOffset ?? 0, 0, Number.MAX_SAFE_INTEGER);
+    const rowStride = integer("outputRowStride", outputRowStride ?? this.vocabSize, this.vocabSize, 2 ** 32 - 1);
+    const end = (offset + (view.rows - 1) * rowStride + this.vocabSize) * bytes;
+    // Storage is bound in whole words.
+    if (Math.ceil(end / 4) * 4 > output.size) {
+      throw new RangeError(
+        `output: ${view.rows} row(s) of ${this.vocabSize} from offset ${offset} with stride ${rowStride} need ${Math.ceil(end / 4) * 4} bytes, but the buffer has ${output.size}`,
+      );
+    }
+    this.#engine.encodeWrite(encoder, view, { buffer: output, offset, rowStride, type }, plans);
+  }
+
+  #encoder(encoder: GPUCommandEncoder): void {
+    if (typeof (encoder as { beginComputePass?: unknown } | null)?.beginComputePass !== "function") {
+      throw new TypeError(`encoder: expected a GPUCommandEncoder, got ${show(encoder)}`);
+    }
   }
 
   /** Frees the GPU memory, and the device if the sampler requested it. Calls under way reject; further ones throw. */

@@ -63,6 +63,8 @@ struct Call {
   token_first: u32, // words
   token_stride: u32, // words: 1, or 2 for 64-bit integers
   zero: u32, // always 0, which no compiler knows: see `times`
+  output: u32, // what write writes, in elements from token_first on
+  unused: u32,
   plans: array<Plan>,
 }
 

@@ -4,6 +4,7 @@ import {
   type EngineState,
   isGPUBuffer,
   type LogitsView,
+  type OutputType,
   type SampleResult,
   type TokensView,
 } from "../engine.ts";
@@ -17,6 +18,7 @@ import { emptyHistory, type RowHistory, tokenAt } from "./history.ts";
 import { list, normalize, type RowCandidates, type RowContext } from "./list.ts";
 import { max } from "./max.ts";
 import { emptyState, type RowState } from "./stages.ts";
+import { narrow, write } from "./write.ts";
 import { processed, type ProcessScratch, processScratch } from "./process.ts";
 import { numbersOf, report, type RowNumbers } from "./report.ts";
 
@@ -106,12 +108,8 @@ export class CpuEngine implements Engine {
   }
 
   candidates(logits: LogitsView, plans: readonly RowPlan[]): Promise<RowCandidates[]> {
-    const listOf = (plan: RowPlan, row: number): RowCandidates => {
-      const seed = plan.seed ?? this.#seedOf(row);
-      const position = plan.position ?? this.#positions[row]!;
-      const context = { seed, position, state: this.state.rows[row] };
-      return normalize(list(this.#processed(logits, row, plan), plan, undefined, context));
-    };
+    const listOf = (plan: RowPlan, row: number): RowCandidates =>
+      normalize(list(this.#processed(logits, row, plan), plan, undefined, this.#context(plan, row)));
     return Promise.resolve(plans.map(listOf));
   }
 
@@ -119,7 +117,31 @@ export class CpuEngine implements Engine {
     throw new Error('encode: this sampler runs on the "cpu" engine, which records no GPU commands; use sample()');
   }
 
+  write(logits: LogitsView, plans: readonly RowPlan[], output: OutputType): Promise<Float32Array | Uint16Array> {
+    const what = output === "logits" ? "logits" : "probabilities";
+    const type = output === "logits" ? this.#type : output;
+    const size = logits.rows * this.#vocabSize;
+    const all = type === "float32" ? new Float32Array(size) : new Uint16Array(size);
+    for (let row = 0; row < logits.rows; row++) {
+      const plan = plans[row]!;
+      const processed = this.#processed(logits, row, plan);
+      const values = write(processed, list(processed, plan, undefined, this.#context(plan, row)), what);
+      all.set(type === "float32" ? values : narrow(values, type), row * this.#vocabSize);
+    }
+    return Promise.resolve(all);
+  }
+
+  encodeWrite(): never {
+    throw new Error('encode: this sampler runs on the "cpu" engine, which records no GPU commands');
+  }
+
   destroy(): void {}
+
+  /** What stages look at besides logits and parameters. */
+  #context(plan: RowPlan, row: number): RowContext {
+    const seed = plan.seed ?? this.#seedOf(row);
+    return { seed, position: plan.position ?? this.#positions[row]!, state: this.state.rows[row] };
+  }
 
   /** One row as the filters see it. */
   #processed(logits: LogitsView, row: number, { process }: RowPlan): Float32Array {

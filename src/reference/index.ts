@@ -39,6 +39,7 @@ export {
   WEIGHT_ONE,
 } from "./numeric.ts";
 export { emptyState, type RowState, type Staged, stages } from "./stages.ts";
+export { write, type Written } from "./write.ts";
 export { process, processed, type ProcessScratch, processScratch } from "./process.ts";
 export { type LogprobsMode, type OutputPlan } from "../outputs.ts";
 export {

@@ -3,6 +3,7 @@ import { filter, inOrder, sum, weightsOf } from "./cut.ts";
 import { best } from "./draw.ts";
 import { isKept } from "./mass.ts";
 import { GROUP_SIZE, max, type RowMax } from "./max.ts";
+import { probabilityOf } from "./numeric.ts";
 import { type RowState, stages } from "./stages.ts";
 
 /** The kept tokens of a row, most probable first. */
@@ -58,8 +59,8 @@ export function list(
   return { tokens, weights: weightsOf(logits, row.max, tokens, plan.drawScale) };
 }
 
-/** Integer weights as probabilities: each divided by their exact sum, rounded once. */
+/** Integer weights as probabilities: each divided by their exact sum, rounded once, to the nearest float32. */
 export function normalize({ tokens, weights }: WeightedCandidates): RowCandidates {
   const total = sum(weights);
-  return { tokens, probabilities: Float32Array.from(weights, (weight) => weight / total) };
+  return { tokens, probabilities: Float32Array.from(weights, (weight) => probabilityOf(weight, total)) };
 }

@@ -161,3 +161,19 @@ export function massNeeded(share: number, mass: number): number {
 export function drawPoint(high: number, low: number, mass: number): number {
   return Number((((BigInt(high) << 32n) | BigInt(low)) * BigInt(mass)) >> 64n);
 }
+
+/**
+ * The nearest float32 to `weight / mass`, ties to even; integers up to 2^53.
+ *
+ * @param weight no more than the mass
+ */
+export function probabilityOf(weight: number, mass: number): number {
+  const quotient = weight / mass;
+  const near = Math.fround(quotient);
+  const other = 2 * quotient - near;
+  if (other === near || Math.fround(other) !== other) return near;
+  // Rounded to a float64 that is halfway between two float32: on which side of it the true quotient is, integers say.
+  const beyond = (BigInt(weight) << 80n) - BigInt(quotient * 2 ** 80) * BigInt(mass);
+  if (beyond === 0n) return near;
+  return beyond > 0n ? Math.max(near, other) : Math.min(near, other);
+}

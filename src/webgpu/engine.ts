@@ -1,4 +1,12 @@
-import { type Engine, isGPUBuffer, type LogitsView, type SampleResult, type TokensView } from "../engine.ts";
+import {
+  type Engine,
+  isGPUBuffer,
+  type LogitsView,
+  type OutputType,
+  type OutputView,
+  type SampleResult,
+  type TokensView,
+} from "../engine.ts";
 import { outputsOf } from "../outputs.ts";
 import type { RowPlan } from "../params.ts";
 import { bytesPerLogit, type LogitsType } from "../reference/convert.ts";
@@ -49,6 +57,15 @@ interface Chunk {
   readonly first: number;
 }
 
+/** What a call may have besides the usual. */
+interface CallExtras {
+  /** The seed of a row that is given none. */
+  readonly seedOf?: (row: number) => bigint;
+  /** Elements from row to row of an output, and what it is. */
+  readonly stride?: number;
+  readonly kind?: number;
+}
+
 /** What was found right: the kernels, and whether also those for processed logits. */
 const checked = new WeakMap<Pipelines, { processing: boolean }>();
 
@@ -78,6 +95,7 @@ export class WebGpuEngine implements Engine {
   readonly state: GpuState;
   #inputs = new WeakMap<GPUBuffer, Map<string, GPUBindGroup>>();
   #targets = new WeakMap<GPUBuffer, GPUBindGroup>();
+  #written = new WeakMap<GPUBuffer, Map<string, GPUBindGroup>>();
   readonly #loss: { readonly info?: GPUDeviceLostInfo };
   #destroyed = false;
 
@@ -244,6 +262,54 @@ export class WebGpuEngine implements Engine {
     return lists;
   }
 
+  encodeWrite(encoder: GPUCommandEncoder, logits: LogitsView, output: OutputView, plans: readonly RowPlan[]): void {
+    this.#usable();
+    this.#recordWrite(encoder, logits, output, plans, 0);
+  }
+
+  async write(logits: LogitsView, plans: readonly RowPlan[], output: OutputType): Promise<Float32Array | Uint16Array> {
+    this.#usable();
+    const { vocabSize, logitsType } = this.#options;
+    const narrow = output === "logits" ? logitsType !== "float32" : output === "float16";
+    const bytes = narrow ? 2 : 4;
+    const all = narrow ? new Uint16Array(logits.rows * vocabSize) : new Float32Array(logits.rows * vocabSize);
+    const onGpu = isGPUBuffer(logits.source);
+    const limit = Math.min(this.#bindingLimit, this.#device.limits.maxBufferSize);
+    const most = Math.max(1, Math.min(this.#uploadRows(), Math.floor((limit - 4) / (vocabSize * bytes))));
+    // What does not go up at once is copied: the caller may have new logits there by the time it does.
+    const packed = onGpu ? undefined : this.#pack(logits, 0, logits.rows);
+    const data = packed === undefined || logits.rows <= most ? packed : packed.slice();
+    for (let row = 0; row < logits.rows; row += most) {
+      const rows = Math.min(most, logits.rows - row);
+      const size = Math.ceil((rows * vocabSize * bytes) / 4) * 4;
+      const own: GPUBuffer[] = [];
+      try {
+        const target = this.#workspace.buffer("output", size, USAGE.STORAGE | USAGE.COPY_SRC);
+        own.push(target);
+        let view: LogitsView = { ...logits, offset: logits.offset + row * logits.rowStride, rows };
+        if (data !== undefined) {
+          const words = data.subarray(row * vocabSize, (row + rows) * vocabSize);
+          const source = this.#workspace.buffer("logits", words.byteLength, USAGE.STORAGE | USAGE.COPY_DST);
+          own.push(source);
+          this.#write(source, words);
+          view = { source, offset: 0, rowStride: vocabSize, rows };
+        }
+        const words = await this.#run(size, (readback) => {
+          const encoder = this.#encoder("write");
+          const place = { buffer: target, offset: 0, rowStride: vocabSize, type: output };
+          this.#recordWrite(encoder, view, place, plans.slice(row, row + rows), row);
+          encoder.copyBufferToBuffer(target, 0, readback, 0, size);
+          this.#device.queue.submit([encoder.finish()]);
+        });
+        const made = narrow ? new Uint16Array(words.buffer) : new Float32Array(words.buffer);
+        all.set(made.subarray(0, rows * vocabSize), row * vocabSize);
+      } finally {
+        for (const buffer of own) this.#workspace.release(buffer);
+      }
+    }
+    return all;
+  }
+
   destroy(): void {
     if (this.#destroyed) return;
     this.#destroyed = true;
@@ -293,6 +359,80 @@ export class WebGpuEngine implements Engine {
       this.#processing.history.appendDrawn(pass, firstRow + chunk.firstRow, chunk.rows);
     });
     pass.end();
+  }
+
+  /** Records the passes of a call that writes what would be kept, and draws nothing. */
+  #recordWrite(
+    encoder: GPUCommandEncoder,
+    logits: LogitsView,
+    output: OutputView,
+    plans: readonly RowPlan[],
+    firstRow: number,
+  ): void {
+    const staged = isStaged(plans);
+    const chunks = this.#chunks(logits, plans);
+    const ring = this.#workspace.ring(staged, encoder, 2 * chunks.length);
+    const workspace = this.#workspace.lookGroup(ring);
+    const kind = { logits: 1, float32: 2, float16: 3 }[output.type];
+    // Everything that can fail comes before the first command.
+    const placed = chunks.map((chunk) => {
+      const row = firstRow + chunk.firstRow;
+      const range = this.#outputRange(output, chunk);
+      return {
+        draw: ring.place(encoder, this.#call(chunk, logits.rowStride, row, row, 1, staged)),
+        write: ring.place(
+          encoder,
+          this.#call(chunk, logits.rowStride, row, range.first, 1, staged, { stride: output.rowStride, kind }),
+        ),
+        group: range.group,
+      };
+    });
+    const controls = this.#place(encoder, chunks, ring);
+    const bytes = 4 * RECORD_WORDS;
+    const { records, look } = this.#workspace;
+    encoder.copyBufferToBuffer(records, firstRow * bytes, look, firstRow * bytes, logits.rows * bytes);
+    const pass = encoder.beginComputePass({ label: "webgpu-token-sampler.write" });
+    chunks.forEach((chunk, index) => {
+      const source = logits.source as GPUBuffer;
+      const { draw, write, group } = placed[index]!;
+      const control = controls[index];
+      const variant = { processed: control !== undefined, staged };
+      if (control !== undefined) this.#process(pass, source, chunk, control, draw);
+      pass.setBindGroup(0, this.#input(source, chunk, variant.processed));
+      pass.setBindGroup(1, workspace, [draw]);
+      pass.setBindGroup(2, this.#target(this.#workspace.tokens));
+      this.#dispatch(pass, chunk, variant);
+      pass.setPipeline(this.#kernel("write", variant));
+      pass.setBindGroup(1, workspace, [write]);
+      pass.setBindGroup(2, group);
+      pass.dispatchWorkgroups(Math.ceil(this.#groups / this.#tuning.streamWorkgroup), chunk.rows);
+      if (control !== undefined) this.#clear(pass, source, chunk, control, draw);
+    });
+    pass.end();
+  }
+
+  /** Where a chunk's rows go: the range that is bound, and the element in it where they begin. */
+  #outputRange({ buffer, offset, rowStride, type }: OutputView, chunk: Chunk): { group: GPUBindGroup; first: number } {
+    const bytes = type === "float32" ? 4 : type === "float16" ? 2 : this.#bytes;
+    const usable = buffer.size - (buffer.size % 4);
+    const whole = usable <= this.#bindingLimit;
+    const start = (offset + chunk.firstRow * rowStride) * bytes;
+    const end = start + ((chunk.rows - 1) * rowStride + this.#options.vocabSize) * bytes;
+    const from = whole ? 0 : Math.floor(start / 256) * 256;
+    const size = (whole ? usable : Math.ceil(end / 4) * 4) - from;
+    let groups = this.#written.get(buffer);
+    if (groups === undefined) this.#written.set(buffer, (groups = new Map()));
+    const key = `${from}:${size}`;
+    let group = groups.get(key);
+    if (group === undefined) {
+      group = this.#device.createBindGroup({
+        label: "webgpu-token-sampler.output",
+        layout: this.#pipelines.layouts.output,
+        entries: [{ binding: 0, resource: { buffer, offset: from, size } }],
+      });
+      groups.set(key, group);
+    }
+    return { group, first: (start - from) / bytes };
   }
 
   /** Puts down the controls of the chunks whose logits are processed, and records the copies of masks. */
@@ -385,7 +525,7 @@ export class WebGpuEngine implements Engine {
     firstToken: number,
     words: 1 | 2,
     staged: boolean,
-    seedOf: (row: number) => bigint = this.#options.seedOf,
+    { seedOf = this.#options.seedOf, stride, kind }: CallExtras = {},
   ): Uint32Array<ArrayBuffer> {
     const shape = {
       vocab: this.#options.vocabSize,
@@ -394,7 +534,8 @@ export class WebGpuEngine implements Engine {
       rowStride,
       firstRow,
       tokenFirst: firstToken * words,
-      tokenStride: words,
+      tokenStride: stride ?? words,
+      output: kind ?? 0,
     };
     return packCall(shape, plans, seedOf, staged);
   }
@@ -549,6 +690,7 @@ export class WebGpuEngine implements Engine {
         // A bind group made of a buffer that does not belong here must not be used again.
         this.#inputs = new WeakMap();
         this.#targets = new WeakMap();
+        this.#written = new WeakMap();
         if (noMemory) throw new Error(`webgpu-token-sampler: out of GPU memory. ${noMemory.message}`);
         throw new TypeError(
           `logits: expected a buffer of this sampler's device that is not destroyed; the GPU refused the call. ${invalid!.message}`,
@@ -611,7 +753,7 @@ export class WebGpuEngine implements Engine {
       const records = make("records", 4 * RECORD_WORDS * rows, USAGE.STORAGE | USAGE.COPY_DST);
       const seedOf = (row: number): bigint => this.#options.seedOf(firstRow + row);
       chunks.forEach((chunk, index) => {
-        const call = this.#call(chunk, logits.rowStride, chunk.firstRow, chunk.firstRow, 1, staged, seedOf);
+        const call = this.#call(chunk, logits.rowStride, chunk.firstRow, chunk.firstRow, 1, staged, { seedOf });
         this.#device.queue.writeBuffer(calls, index * slot, call);
       });
       // So is the history: what is drawn meanwhile is appended to the other one.

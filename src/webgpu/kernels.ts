@@ -11,10 +11,11 @@ import max from "../../shaders/max.wgsl?raw";
 import process from "../../shaders/process.wgsl?raw";
 import report from "../../shaders/report.wgsl?raw";
 import stages from "../../shaders/stages.wgsl?raw";
+import write from "../../shaders/write.wgsl?raw";
 import type { LibraryName } from "./shader.ts";
 
 export type FirstKernelName = "max" | "mass" | "draw" | "list";
-export type KernelName = FirstKernelName | "stages" | "report";
+export type KernelName = FirstKernelName | "stages" | "report" | "write";
 /** Kernels that nearly every call needs, compiled with the sampler. */
 export const FIRST_KERNELS: readonly FirstKernelName[] = ["max", "mass", "draw", "list"];
 /** Kernels that work on logits before the others do, compiled when they are first needed. */
@@ -28,7 +29,7 @@ export interface Binding {
 }
 
 export type BindGroupName =
-  "inputs" | "processed" | "workspace" | "tokens" | "listing" | "reporting" | "processing" | "appending";
+  "inputs" | "processed" | "workspace" | "tokens" | "listing" | "reporting" | "output" | "processing" | "appending";
 
 /** Bind groups by name; the number is the group's index. */
 export const BIND_GROUPS: Readonly<Record<BindGroupName, readonly Binding[]>> = {
@@ -55,6 +56,8 @@ export const BIND_GROUPS: Readonly<Record<BindGroupName, readonly Binding[]>> = 
   listing: [{ name: "listing", type: "storage" }],
   /** What is asked of rows, and the answers. */
   reporting: [{ name: "reports", type: "storage" }],
+  /** Where all tokens' logits or probabilities go. */
+  output: [{ name: "output", type: "storage" }],
   /** What logits are processed with. */
   processing: [
     { name: "call", type: "read-only-storage", dynamic: true },
@@ -121,12 +124,19 @@ export const KERNELS: Readonly<Record<KernelName, Kernel>> = {
     subgroups: false,
     library: "row",
   },
+  write: {
+    source: write,
+    entryPoint: "write_main",
+    groups: ["inputs", "workspace", "output"],
+    per: "group",
+    subgroups: false,
+  },
 };
 
 /** Whether there is a kernel for calls without stages, and for those with. */
 export function stagesOf(name: KernelName): readonly boolean[] {
   if (name === "stages") return [true];
-  return name === "list" || name === "report" ? [false, true] : [false];
+  return name === "list" || name === "report" || name === "write" ? [false, true] : [false];
 }
 
 const PROCESSING = { groups: ["inputs", "processing"], per: "group", subgroups: false, library: "processing" } as const;

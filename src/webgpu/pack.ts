@@ -8,7 +8,7 @@ import { words } from "../reference/philox.ts";
 import { type StageName, STAGES, type StagePlan } from "../stages.ts";
 
 /** Words of the `Call` header, of one `Plan`, and of the `Stages` in it. */
-const CALL_WORDS = 8;
+const CALL_WORDS = 10;
 const PLAN_WORDS = 10;
 const STAGES_WORDS = 24;
 /** Words of one `RowRecord`. */
@@ -40,6 +40,8 @@ export interface CallShape {
   /** Word of the first row's token in the bound token buffer, and words from token to token (1 or 2). */
   readonly tokenFirst: number;
   readonly tokenStride: number;
+  /** What `write` writes; see `shaders/write.wgsl`. */
+  readonly output?: number;
 }
 
 /** Bytes of a call with so many rows. */
@@ -90,6 +92,8 @@ export function packCall(
     shape.firstRow,
     shape.tokenFirst,
     shape.tokenStride,
+    0,
+    shape.output ?? 0,
   ]);
   for (let row = 0, at = CALL_WORDS; row < plans.length; row++, at += stride) {
     const plan = plans[row]!;

@@ -46,7 +46,8 @@ export class Workspace {
   readonly #noMasses: GPUBuffer;
   #masses: GPUBuffer | undefined;
   #upload: GPUBuffer | undefined;
-  readonly #groups = new Map<CallRing, { lean?: GPUBindGroup; full?: GPUBindGroup }>();
+  readonly #groups = new Map<CallRing, { lean?: GPUBindGroup; full?: GPUBindGroup; look?: GPUBindGroup }>();
+  #look: GPUBuffer | undefined;
   readonly #rings: { readonly plain: CallRing[]; readonly staged: CallRing[] } = { plain: [], staged: [] };
   readonly records: GPUBuffer;
   readonly tokens: GPUBuffer;
@@ -117,6 +118,19 @@ export class Workspace {
       return (groups.lean ??= this.makeBindGroup(ring.buffer, ring.slotBytes, this.records, false));
     }
     return (groups.full ??= this.makeBindGroup(ring.buffer, ring.slotBytes, this.records, true));
+  }
+
+  /** The workspace bind group of calls that only look, with {@link look} for records. */
+  lookGroup(ring: CallRing): GPUBindGroup {
+    let groups = this.#groups.get(ring);
+    if (groups === undefined) this.#groups.set(ring, (groups = {}));
+    return (groups.look ??= this.makeBindGroup(ring.buffer, ring.slotBytes, this.look, true));
+  }
+
+  /** Records for calls that only look at what would be kept: no counter moves. */
+  get look(): GPUBuffer {
+    const bytes = 4 * RECORD_WORDS * this.#shape.maxBatch;
+    return (this.#look ??= this.buffer("records", bytes, USAGE.STORAGE | USAGE.COPY_DST));
   }
 
   /** A workspace bind group with calls and records of one's own. */

@@ -17,6 +17,7 @@ import {
   keyOfBits,
   MAX_DISTANCE,
 } from "../../src/reference/numeric.ts";
+import { write } from "../../src/reference/write.ts";
 import { emptyState } from "../../src/reference/stages.ts";
 import type { KernelName } from "../../src/webgpu/kernels.ts";
 import { callBytes, packCall, RECORD_STATE, RECORD_WORDS, unpackRecord } from "../../src/webgpu/pack.ts";
@@ -31,6 +32,8 @@ const SENTINEL = 0xa5a5_a5a5;
 const GUARD = 64;
 /** Rows of other calls in front of and behind the ones under test. */
 const FIRST_ROW = 2;
+/** What `write` writes; see `shaders/write.wgsl`. */
+const WRITE_LOGITS = 1;
 /** Words of a record that stages keep from token to token. */
 const STATE = [RECORD_STATE, RECORD_STATE + 1, RECORD_STATE + 2];
 
@@ -81,6 +84,10 @@ class Bench {
       () => 77n,
       this.#staged,
     );
+    // For write: rows of an output that do not touch, from the fourth element on.
+    const output = { tokenFirst: 3, tokenStride: vocab + 5, output: WRITE_LOGITS };
+    const plans = Array.from({ length: this.#rows }, () => plan);
+    const writeCall = packCall({ ...shape, ...output }, plans, () => 77n, this.#staged);
     const records = new Uint32Array(RECORD_WORDS * (this.#rows + 2 * FIRST_ROW)).fill(SENTINEL);
     for (let row = FIRST_ROW; row < FIRST_ROW + this.#rows; row++)
       for (const word of [0, 1, 2, ...STATE]) records[row * RECORD_WORDS + word] = 0;
@@ -92,6 +99,8 @@ class Bench {
       masses: sentinels(2 * this.#rows * this.groups),
       records: bufferOf(device, records),
       tokens: sentinels(1 + this.#rows),
+      writeCall: bufferOf(device, writeCall),
+      output: sentinels(3 + this.#rows * (vocab + 5)),
       listing: sentinels(3 * (FIRST_ROW + this.#rows) + 3 * vocab * this.#rows),
     };
     // Headers of the listing: nothing counted yet, room for the whole row, one row after the other.
@@ -103,14 +112,14 @@ class Bench {
   }
 
   run(...kernels: KernelName[]): void {
-    const group = (name: "inputs" | "workspace" | "tokens" | "listing", ...names: string[]): GPUBindGroup =>
+    const group = (name: "inputs" | "workspace" | "tokens" | "listing" | "output", ...names: string[]): GPUBindGroup =>
       device.createBindGroup({
         layout: this.#pipelines.layouts[name],
         entries: names.map((buffer, binding) => ({
           binding,
           resource: {
             buffer: this.#buffers[buffer]!,
-            ...(buffer === "call" && { size: callBytes(this.#rows, this.#staged) }),
+            ...(buffer.endsWith("all") && { size: callBytes(this.#rows, this.#staged) }),
           },
         })),
       });
@@ -123,6 +132,10 @@ class Bench {
       const row = kernel === "draw" || kernel === "stages";
       pass.setPipeline(further.kernel(kernel, { processed: false, staged: this.#staged }));
       if (row) pass.setBindGroup(2, group("tokens", "tokens"));
+      if (kernel === "write") {
+        pass.setBindGroup(1, group("workspace", "writeCall", "delegates", "masses", "records"), [0]);
+        pass.setBindGroup(2, group("output", "output"));
+      }
       if (kernel === "list") pass.setBindGroup(2, group("listing", "listing"));
       if (row) pass.dispatchWorkgroups(this.#rows);
       else pass.dispatchWorkgroups(Math.ceil(this.groups / this.tuning.streamWorkgroup), this.#rows);
@@ -327,6 +340,26 @@ describe.each(tunings)("%j", (tuning) => {
         }
         bench.destroy();
       }
+    }
+  });
+
+  test("write: the logits of the kept tokens", async () => {
+    for (const name of inputNames) {
+      const vocab = 997;
+      const params = { topK: 40, seed: 1n };
+      const plan = planRow(params, vocab);
+      const logits = batch([name], vocab, 3, 3);
+      const bench = await Bench.create(logits, vocab, params, tuning);
+      bench.run("max", "draw", "write");
+      const output = await bench.read("output");
+      const expected = new Uint32Array(output.length).fill(SENTINEL);
+      for (let row = 0; row < 3; row++) {
+        const logitsOfRow = logits.subarray(row * vocab, (row + 1) * vocab);
+        const written = write(logitsOfRow, list(logitsOfRow, plan), "logits");
+        expected.set(new Uint32Array(written.buffer), 3 + row * (vocab + 5));
+      }
+      expect(output, `batch([${name}], ${vocab}, 3, 3)`).toEqual(expected);
+      bench.destroy();
     }
   });
 });

@@ -357,6 +357,8 @@ describe("engines agree", () => {
       for (const [name, source] of [["array", logits] as const, ["buffer", { buffer, rows: maxBatch }] as const]) {
         const expected = await engines.cpu.candidates(logits, params);
         expect(candidatesDifference(await engines.gpu.candidates(source, params), expected), name).toBeUndefined();
+        expect(await engines.gpu.maskLogits(source, params)).toEqual(await engines.cpu.maskLogits(logits, params));
+        expect(await engines.gpu.renormalize(source, params)).toEqual(await engines.cpu.renormalize(logits, params));
         const [actual, twin] = [await engines.gpu.sample(source, params), await engines.cpu.sample(logits, params)];
         expect(sampleDifference(actual, twin), `${name}, round ${round}`).toBeUndefined();
       }

@@ -89,6 +89,31 @@ test("Mirostat 1 with a limit beyond every token, where XTC has dropped the top,
   engines.gpu.destroy();
 });
 
+test("maskLogits and renormalize give what stages keep and how they weigh it, and leave their states as they stand", async () => {
+  const { gpu, cpu } = await pair({ vocabSize: 203, maxBatch: inputNames.length });
+  const logits = batch(inputNames, 203, inputNames.length, 4);
+  const all = { temperature: 1.3, seed: 5n };
+  const sets: SamplingParams[] = [
+    { ...all, adaptiveP: 0.3, adaptiveDecay: 0.5, minP: 0.01 },
+    { ...all, mirostat: 2, mirostatTau: 2 },
+    { ...all, xtcProbability: 1, xtcThreshold: 0.02, topK: 60 },
+    { ...all, dynatempRange: 0.7, typicalP: 0.8 },
+    { ...all, topNSigma: 1 },
+    { ...all, topP: 0.9 },
+  ];
+  const mixed = inputNames.map((_, row) => sets[row % sets.length]!);
+  for (let step = 0; step < 2; step++) {
+    for (const params of [mixed, sets[0]!]) {
+      expect(await gpu.maskLogits(logits, params)).toEqual(await cpu.maskLogits(logits, params));
+      expect(await gpu.renormalize(logits, params)).toEqual(await cpu.renormalize(logits, params));
+    }
+    // An engine whose rows had moved on would draw other tokens.
+    expect((await gpu.sample(logits, mixed)).tokens).toEqual((await cpu.sample(logits, mixed)).tokens);
+    for (let row = 0; row < mixed.length; row++) expect(await gpu.state.read(row)).toEqual(await cpu.state.read(row));
+  }
+  gpu.destroy();
+});
+
 test.each(["float16", "bfloat16"] as const)("%s", async (logitsType) => {
   const engines = await pair({ vocabSize: 603, maxBatch: inputNames.length, logitsType });
   const convert = logitsType === "float16" ? floatToHalf : floatToBfloat;

@@ -13,10 +13,12 @@ import {
   keyOfDistance,
   massNeeded,
   MAX_DISTANCE,
+  probabilityOf,
 } from "../../src/reference/numeric.ts";
 import { philox4x32, seedOfRow, uniformOf } from "../../src/reference/philox.ts";
 import { Random } from "../support/inputs.ts";
 import * as oracle from "../support/oracle.ts";
+import { nearestFloat } from "../support/processing.ts";
 
 describe("philox4x32", () => {
   // The known answers that Random123 publishes (kat_vectors, philox4x32 10).
@@ -160,4 +162,35 @@ describe("16-bit logits", () => {
       if (!Object.is(actual[bits], expected[bits])) throw new Error(`bfloat16 ${bits}: ${actual[bits]}`);
     }
   });
+});
+
+test("a probability is the float32 nearest to the true quotient, also where a float64 is halfway between two", () => {
+  const cases: [number, number][] = [
+    [0, 5],
+    [5, 5],
+    [2 ** 24 + 1, 2 ** 25], // ties
+    [2 ** 24 + 3, 2 ** 25],
+  ];
+  const random = new Random(5);
+  for (let index = 0; index < 2000; index++) {
+    const weight = random.word();
+    cases.push([weight, weight + random.word() * 2 ** random.below(18)]);
+  }
+  // A product with 2^24 + odd that is 1 or -1 modulo 2^48, so that the quotient is next to half a unit in the last place.
+  for (const odd of [1, 3, 12345]) {
+    const halfway = BigInt(2 ** 24 + odd);
+    let inverse = 1n;
+    for (let step = 0; step < 6; step++) inverse = BigInt.asUintN(48, inverse * (2n - halfway * inverse));
+    for (const [mass, off] of [
+      [inverse, 1n],
+      [2n ** 48n - inverse, -1n],
+    ] as const) {
+      const weight = Number((halfway * mass - off) / 2n ** 48n);
+      cases.push([weight, Number(mass)]);
+    }
+  }
+  for (const [weight, mass] of cases) {
+    const nearest = nearestFloat({ over: BigInt(weight), under: BigInt(mass) });
+    expect(probabilityOf(weight, mass), `${weight} / ${mass}`).toBe(nearest);
+  }
 });
