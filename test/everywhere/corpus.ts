@@ -132,7 +132,9 @@ export const sections: readonly Section[] = [
   section({ vocabSize: 599, logitsType: "float16", lead: 5, gap: 4, every: 6 }),
   // A row that needs a word of marks more if it begins late in a quad.
   section({ vocabSize: 1214, maxHistory: 60, lead: 3, gap: 3, core: "half", every: 3, further: 2 }),
-  section({ vocabSize: 1002, staged: true, core: "half", every: 5, further: 2 }),
+  section({ vocabSize: 1002, staged: true, core: "half", every: 9, further: 2 }),
+  // More kept than can be written down, with every parameter set.
+  section({ vocabSize: 5003, names: ["flat", "equal"], staged: true, core: "half", further: 1 }),
   section({ vocabSize: 32_003, names: ["peaked", "flat", "tiesAtCut", "clustered", "equal", "rawBits"], every: 6 }),
   section({ vocabSize: 151_936, names: ["peaked", "flat", "tiesAtCut", "clustered"], every: 8 }),
 ];
