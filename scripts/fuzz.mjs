@@ -3,6 +3,7 @@
  *
  *   npm run fuzz                              one minute, a seed of the day's
  *   npm run fuzz -- --minutes 60 --seed 7
+ *   npm run fuzz -- --tuning 0 --type float32 one of the tunings and types: a short run spends less on compiling
  *   npm run fuzz -- --replay '{"vocabSize":…}'
  */
 import { parseArgs } from "node:util";
@@ -13,6 +14,8 @@ const { values } = parseArgs({
   options: {
     minutes: { type: "string", default: "1" },
     seed: { type: "string", default: String(Date.now() % 2 ** 31) },
+    tuning: { type: "string" },
+    type: { type: "string" },
     replay: { type: "string" },
     hardware: { type: "boolean", default: false },
   },
@@ -29,6 +32,11 @@ if (values.replay === undefined) {
   const { cases, rows, failure } = await fuzz(device, {
     seed,
     milliseconds: 60_000 * Number(values.minutes),
+    narrow: (value) => ({
+      ...value,
+      ...(values.tuning !== undefined && { tuning: Number(values.tuning) }),
+      ...(values.type !== undefined && { logitsType: values.type }),
+    }),
     log: (cases, rows) => console.log(`  ${minutes()} min: ${cases} cases, ${rows} rows, all equal`),
   });
   console.log(`${cases} cases, ${rows} rows in ${minutes()} min: ${failure === undefined ? "all equal" : "DIFFERENT"}`);

@@ -36,6 +36,8 @@ export interface Section {
   readonly logitsType: LogitsType;
   /** Tokens that the history of a row holds; 0: there is none. */
   readonly maxHistory: number;
+  /** Whether there are rows with further stages, some of which keep a state from token to token. */
+  readonly staged: boolean;
   /** Whether it needs kernels that no other section needs, which are compiled anew for every tuning. */
   readonly ownKernels?: boolean;
   /** Under which configurations it is run besides the sampler as it comes: all, those for 16 bits, or none. */
@@ -108,7 +110,8 @@ function section(shape: Shape): Section {
       };
     }
   }
-  return { name, vocabSize, rows, logitsType, maxHistory, ownKernels: maxHistory > 0 || staged, core, calls };
+  const ownKernels = maxHistory > 0 || staged;
+  return { name, vocabSize, rows, logitsType, maxHistory, staged, ownKernels, core, calls };
 }
 
 function convert(values: Float32Array<ArrayBuffer>, type: LogitsType): Call["logits"] {

@@ -3,7 +3,7 @@ import type { RowSample } from "../../src/reference/draw.ts";
 import { logprobOf } from "../../src/reference/draw.ts";
 import type { SamplingParams } from "../../src/params.ts";
 import { createSampler, type Sampler } from "../../src/sampler.ts";
-import { RECORD_WORDS, unpackRecord } from "../../src/webgpu/pack.ts";
+import { RECORD_STATE, RECORD_WORDS, unpackRecord } from "../../src/webgpu/pack.ts";
 import type { Configuration } from "./configurations.ts";
 import type { Call, RowParams, Section } from "./corpus.ts";
 import type { Said } from "../support/processing.ts";
@@ -76,7 +76,7 @@ const rotated = (rows: readonly number[]): number[] => [
 async function ask(
   device: GPUDevice,
   { sampler, records }: Opened,
-  { vocabSize }: Section,
+  { vocabSize, staged }: Section,
   call: Call,
   rows: readonly number[],
   asTheyLie: boolean,
@@ -108,6 +108,7 @@ async function ask(
   const counted = params.map(withoutPosition);
   const further: Uint32Array[] = [];
   for (let n = 0; n < call.further; n++) further.push((await sampler.sample(logits, counted)).tokens);
+  const later = staged ? await read(device, records, 4 * RECORD_WORDS * rows.length) : undefined;
   const histories: number[][] = [];
   for (const at of call.said === undefined ? [] : rows.keys()) {
     histories.push(wordsOfHistory(await sampler.history.read(at)));
@@ -133,6 +134,7 @@ async function ask(
       kept[at]!,
       further.map((tokens) => tokens[at]!),
       histories[at],
+      later && [...later.subarray(at * RECORD_WORDS + RECORD_STATE).subarray(0, STATE_WORDS)],
     );
   });
 }
@@ -177,6 +179,8 @@ function withoutPosition(params: RowParams): SamplingParams {
 }
 
 const SENTINEL = 0xa5a5_a5a5;
+/** Of a record: what Mirostat and adaptive-p keep. */
+const STATE_WORDS = 3;
 
 /** Draws the same tokens by `encode`, as 64-bit integers behind one that is not ours; throws if they are others. */
 async function encoded(

@@ -15,17 +15,18 @@ import type { Call, Section } from "./corpus.ts";
 const STATUS: readonly RowStatus[] = ["ok", "masked", "nan"];
 
 /**
- * Token, status, weight, mass, kept tokens, the bits of their probabilities, the tokens of further draws, and what the
- * row has said by then.
+ * Token, status, weight, mass, kept tokens, the bits of their probabilities, the tokens of further draws, and what by
+ * then the row has said, and its stages have learned.
  */
 export function wordsOfRow(
   sample: RowSample,
   kept: RowCandidates,
   further: readonly number[],
   history: readonly number[] = [],
+  learned: readonly number[] = [],
 ): Uint32Array<ArrayBuffer> {
   const count = kept.tokens.length;
-  const words = new Uint32Array(6 + 2 * count + further.length + history.length);
+  const words = new Uint32Array(6 + 2 * count + further.length + history.length + learned.length);
   words.set([
     sample.token,
     STATUS.indexOf(sample.status),
@@ -39,6 +40,7 @@ export function wordsOfRow(
   words.set(new Uint32Array(buffer, byteOffset, count), 6 + count);
   words.set(further, 6 + 2 * count);
   words.set(history, 6 + 2 * count + further.length);
+  words.set(learned, words.length - learned.length);
   return words;
 }
 
@@ -50,7 +52,7 @@ export function rowDifference(actual: Uint32Array, expected: Uint32Array): strin
     const count = expected[5]!;
     const at = i - 6;
     const later =
-      at < 2 * count ? `probability ${at - count}` : `word ${at - 2 * count + 1} of further draws and history`;
+      at < 2 * count ? `probability ${at - count}` : `word ${at - 2 * count + 1} of further draws, history and state`;
     const what = names[i] ?? (at < count ? `kept token ${at}` : later);
     return `${what} is ${actual[i]}, expected ${expected[i]}`;
   }
@@ -59,7 +61,7 @@ export function rowDifference(actual: Uint32Array, expected: Uint32Array): strin
 
 /** The rows of a call as the reference has them. */
 export function referenceRows(
-  { vocabSize, logitsType, rows, maxHistory }: Section,
+  { vocabSize, logitsType, rows, maxHistory, staged }: Section,
   call: Call,
 ): Uint32Array<ArrayBuffer>[] {
   return Array.from({ length: rows }, (_, row) => {
@@ -85,7 +87,13 @@ export function referenceRows(
     const kept = normalize(list(first.seen, plan, first.found, params));
     const sample = drawAt(params.position);
     const further = Array.from({ length: call.further }, (__, n) => drawAt(params.position + BigInt(n + 1)).token);
-    return wordsOfRow(sample, kept, further, history === undefined ? [] : wordsOfHistory(textOf(history)));
+    return wordsOfRow(
+      sample,
+      kept,
+      further,
+      history === undefined ? [] : wordsOfHistory(textOf(history)),
+      staged ? [state.mirostat >>> 0, state.adaptiveSum, state.adaptiveTotal] : [],
+    );
   });
 }
 

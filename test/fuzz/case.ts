@@ -3,6 +3,7 @@ import * as fc from "fast-check";
 import { type LogitsType } from "../../src/reference/convert.ts";
 import type { SamplingParams } from "../../src/params.ts";
 import type { ProcessingParams } from "../../src/processing.ts";
+import { type StageName, type StageParams, STAGES } from "../../src/stages.ts";
 import type { Configuration } from "../everywhere/configurations.ts";
 import type { Call, RowParams, Section } from "../everywhere/corpus.ts";
 import { inputNames, inputs, Random } from "../support/inputs.ts";
@@ -29,8 +30,12 @@ export interface FuzzRow {
   readonly logits: string;
   readonly logitsSeed: number;
   readonly params: RowParams;
+  readonly stages?: Stages | undefined;
   readonly process?: FuzzProcess | undefined;
 }
+
+/** Stages beyond top-k, top-p and min-p, and what is to be otherwise where there are any. */
+export type Stages = StageParams & Pick<SamplingParams, "temperature">;
 
 /** What a row has said, and what changes its logits. */
 export interface FuzzProcess {
@@ -121,6 +126,67 @@ export const anyParams: fc.Arbitrary<SamplingParams> = fc.record(
   { requiredKeys: [] },
 );
 
+/** Small probabilities, of which there may be none. */
+const cutoff = fc.oneof(
+  fc.integer({ min: 1, max: 52 }).map((bits) => 2 ** -bits),
+  fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true }),
+  fc.constantFrom(0, 3e-4, 9e-4, 0.3),
+);
+
+/** A preset, or all stages in any order; top-k and top-p apart or jointly, and adaptive-p last, as it has to be. */
+const anyOrder: fc.Arbitrary<NonNullable<StageParams["order"]>> = fc.oneof(
+  fc.constantFrom("transformers" as const, "vllm" as const, "llama.cpp" as const, "joint" as const),
+  fc
+    .boolean()
+    .map((joint): StageName[] => {
+      const others: readonly StageName[] = joint ? ["topK", "topP", "adaptiveP"] : ["joint", "adaptiveP"];
+      return STAGES.filter((name) => !others.includes(name));
+    })
+    .chain((names) => fc.shuffledSubarray(names, { minLength: names.length }))
+    .map((names): StageName[] => [...names, "adaptiveP"]),
+);
+
+/** Values that come together; the others are left out with them. */
+const group = <T extends object>(...choices: fc.Arbitrary<T>[]): fc.Arbitrary<T | object> =>
+  fc.oneof(fc.constant({}), fc.constant({}), ...choices);
+
+/** Stages in any mixture; a few at a time more often, since those that come first leave little to those that follow. */
+const anyStages: fc.Arbitrary<Stages> = fc
+  .tuple(
+    group(fc.record({ typicalP: share })),
+    group(fc.record({ topNSigma: fc.oneof(fc.double({ min: 0, max: 5, noNaN: true }), fc.constantFrom(1, 1000)) })),
+    group<Stages>(fc.record({ epsilonCutoff: cutoff }), fc.record({ etaCutoff: cutoff })),
+    group(fc.record({ topH: share })),
+    group(
+      fc.record({
+        xtcProbability: fc.oneof(fc.constant(1), share),
+        xtcThreshold: fc.oneof(cutoff, fc.constantFrom(0, 0.1, 0.5)),
+      }),
+    ),
+    group(
+      fc.record({
+        minKeep: fc.oneof(fc.integer({ min: 1, max: 12 }), fc.constantFrom(100, 1023, 1024, 1025, 3000, 2 ** 22)),
+      }),
+    ),
+    group(
+      fc.record({
+        temperature: fc.double({ min: 0, max: 3, noNaN: true }),
+        dynatempRange: fc.double({ min: 0, max: 3, noNaN: true }),
+        dynatempExponent: fc.oneof(fc.constantFrom(0, 1, 64), fc.double({ min: 0, max: 4, noNaN: true })),
+      }),
+    ),
+    group<Stages>(
+      fc.record({
+        mirostat: fc.constantFrom(1 as const, 2 as const),
+        mirostatTau: fc.oneof(fc.double({ min: 0, max: 12, noNaN: true }), fc.constantFrom(0, 64)),
+        mirostatEta: share,
+      }),
+      fc.record({ adaptiveP: share, adaptiveDecay: fc.double({ min: 0, max: 0.99, noNaN: true }) }),
+    ),
+    group(fc.record({ order: anyOrder })),
+  )
+  .map((parts) => Object.assign({}, ...parts) as Stages);
+
 /** What needs no history, which is also there without one; a forced token leaves nothing else to find. */
 const LOOKS_AT_NOTHING = ["allowedTokens", "bannedTokens", "suppressTokens", "logitBias", "forcedToken"] as const;
 const LOOKS_BACK = [
@@ -151,6 +217,7 @@ const anyRow: fc.Arbitrary<FuzzRow> = fc.record({
   logits: fc.constantFrom(...Object.keys(kinds), ...inputNames),
   logitsSeed: fc.nat(0xffff),
   params: fc.tuple(anyParams, wide, wide).map(([params, seed, position]) => Object.assign({ seed, position }, params)),
+  stages: fc.option(anyStages, { freq: 2, nil: undefined }),
   process: fc.option(anyProcess, { nil: undefined }),
 });
 
@@ -169,7 +236,7 @@ export const anyCase: fc.Arbitrary<FuzzCase> = fc.record({
   lead: fc.nat(7),
   gap: fc.nat(5),
   maxHistory: fc.oneof(fc.constant(0), fc.integer({ min: 1, max: 200 })),
-  further: fc.constantFrom(0, 0, 0, 2),
+  further: fc.constantFrom(0, 0, 0, 2, 5),
   rows: fc.array(anyRow, { minLength: 1, maxLength: 6 }),
 });
 
@@ -183,7 +250,9 @@ function saidBy(process: FuzzProcess | undefined, vocab: number, maxHistory: num
   };
 }
 
-function paramsOf({ params, process }: FuzzRow, vocab: number, maxHistory: number): RowParams {
+function paramsOf(row: FuzzRow, vocab: number, maxHistory: number): RowParams {
+  const { process } = row;
+  const params: RowParams = { ...row.params, ...row.stages };
   if (process === undefined) return params;
   const all = randomProcessing(new Random(process.seed + 1), vocab, saidBy(process, vocab, maxHistory), true);
   const possible: readonly string[] = maxHistory > 0 ? process.names : LOOKS_AT_NOTHING;
@@ -216,14 +285,20 @@ export function callOf(value: FuzzCase): {
     ...(maxHistory > 0 && { said: rows.map(({ process }) => saidBy(process, vocabSize, maxHistory)) }),
     further,
   };
+  const staged = rows.some(({ stages }) => stages !== undefined);
   function* calls(): Generator<Call> {
     yield call;
   }
   return {
-    section: { name: "fuzz", vocabSize, rows: rows.length, logitsType, maxHistory, core: "none", calls },
+    section: { name: "fuzz", vocabSize, rows: rows.length, logitsType, maxHistory, staged, core: "none", calls },
     call,
     configuration: { name: `tuning ${tuning}`, tuning: tunings[tuning]!, chunk: { rows: chunkRows } },
   };
+}
+
+/** The case without further stages, whose kernel is the one that takes longest to compile. */
+export function withoutStages(value: FuzzCase): FuzzCase {
+  return { ...value, rows: value.rows.map((row) => ({ ...row, stages: undefined })) };
 }
 
 /** A case as one line. */

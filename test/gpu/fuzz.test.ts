@@ -1,19 +1,32 @@
 /** A little of `npm run fuzz`, which takes as long as it is given. */
+import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { createSampler } from "../../src/index.ts";
+import { STAGE_PARAMS } from "../../src/stages.ts";
 import { fuzz, replay } from "../fuzz/fuzz.ts";
-import { type FuzzCase, lineOf, tunings } from "../fuzz/case.ts";
+import { anyCase, caseOf, type FuzzCase, lineOf, tunings, withoutStages } from "../fuzz/case.ts";
 import { sharedDevice } from "../support/device.ts";
 
 const device = await sharedDevice();
 
 test("GPU = reference on random calls, other ones every time", async () => {
   const seed = Math.floor(Math.random() * 2 ** 31);
-  // One tuning and type a time, since every pair is compiled: before the clock starts, so that the time is for cases.
+  // One tuning and type a time, and processed logits or stages, since all of them are compiled: before the clock starts, so
+  // that the time is for cases.
   const tuning = seed % tunings.length;
   const logitsType = (["float32", "float16", "bfloat16"] as const)[(seed >>> 8) % 3]!;
-  const narrow = (value: FuzzCase): FuzzCase => ({ ...value, tuning, logitsType });
-  (await createSampler({ vocabSize: 1, maxHistory: 1, device, logitsType, tuning: tunings[tuning]! })).destroy();
+  const staged = (seed >>> 16) % 2 === 1;
+  const narrow = (value: FuzzCase): FuzzCase => {
+    const { rows } = value;
+    const one = { ...value, tuning, logitsType };
+    if (!staged) return withoutStages(one);
+    return { ...one, maxHistory: 0, rows: rows.map((row) => ({ ...row, process: undefined })) };
+  };
+  const options = { vocabSize: 1, maxHistory: staged ? 0 : 1, device, logitsType, tuning: tunings[tuning]! };
+  const first = await createSampler(options);
+  const data = logitsType === "float32" ? new Float32Array(1) : new Uint16Array(1);
+  await first.sample(data, staged ? { typicalP: 0.5 } : {});
+  first.destroy();
   const { cases, failure } = await fuzz(device, { seed, milliseconds: 5000, narrow });
   expect(failure, `seed ${seed}; npm run fuzz -- --replay '${failure?.line}'`).toBeUndefined();
   expect(cases).toBeGreaterThan(0);
@@ -40,4 +53,12 @@ test("a line replays its case", async () => {
     ],
   });
   expect(await replay(device, line)).toBeUndefined();
+});
+
+test("a line carries all of its case", () => {
+  const cases = fc.sample(anyCase, { numRuns: 300, seed: 1 });
+  expect(new Set(cases.flatMap(({ rows }) => rows.flatMap(({ stages }) => Object.keys(stages ?? {}))))).toEqual(
+    new Set([...STAGE_PARAMS, "temperature"]),
+  );
+  for (const value of cases) expect(caseOf(lineOf(value))).toEqual(value);
 });

@@ -5,7 +5,7 @@ import { describeRow, sections } from "../everywhere/corpus.ts";
 import { deviceRows, open } from "../everywhere/device.ts";
 import committed from "../everywhere/digest.json" with { type: "json" };
 import { referenceRows, rowDifference, sha256, sha256OfText } from "../everywhere/outcome.ts";
-import type { FuzzCase } from "../fuzz/case.ts";
+import { type FuzzCase, withoutStages } from "../fuzz/case.ts";
 import { fuzz } from "../fuzz/fuzz.ts";
 
 /** The tunings of a CPU and of a GPU, and small bindings. */
@@ -26,8 +26,10 @@ const FUZZ_RUNS = 100;
 /** No more than a few tunings and types: each pair of them is compiled, and that is what takes the time. */
 function narrow(value: FuzzCase): FuzzCase {
   const { tuning, logitsType } = value;
-  if (tuning === 0 || logitsType === "float32") return value;
-  return { ...value, logitsType: tuning === 1 ? "float16" : "float32" };
+  if (tuning === 0 && logitsType === "float32") return value;
+  const plain = withoutStages(value);
+  if (tuning === 0 || logitsType === "float32") return plain;
+  return { ...plain, logitsType: tuning === 1 ? "float16" : "float32" };
 }
 
 /**
