@@ -71,6 +71,7 @@ export const stagedSets: readonly SamplingParams[] = [
     temperature: 0.7,
   },
   { minKeep: 3, topP: 0.05 },
+  { topNSigma: 100, topP: 0 },
   { minKeep: 40, minP: 0.9, topK: 2 },
   { minKeep: 5000, topP: 0.5 },
   { dynatempRange: 0.7 },
