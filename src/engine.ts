@@ -25,7 +25,10 @@ export interface LogitsView {
   readonly source: Float32Array | Uint16Array | GPUBuffer;
   readonly offset: number;
   readonly rowStride: number;
+  /** Rows of the call. */
   readonly rows: number;
+  /** Which row of logits each of them reads, `[rows]`; its own if left out. */
+  readonly rowMap?: Uint32Array | undefined;
 }
 
 /** Checked target of `encode`. */

@@ -61,8 +61,17 @@ export interface LogitsLayout {
   readonly offset?: number;
   /** Elements from one row's start to the next one's, `vocabSize` or more. Default `vocabSize`. */
   readonly rowStride?: number;
-  /** Number of rows, 1 to `maxBatch`. Default: one per parameter object if those are an array, else as many as fit. */
+  /**
+   * Number of rows of logits, 1 to `maxBatch`; with a `rowMap`, 1 or more. Default: one per parameter object if those are
+   * an array and there is no `rowMap`, else as many as fit.
+   */
   readonly rows?: number;
+  /**
+   * Row of logits that each row of the call reads, `[rows of the call]`, 1 to `maxBatch` of them: several rows can be drawn
+   * from the same logits, which are not copied. Parameters, results, counters, histories and states belong to the rows of the
+   * call. Left out, row i reads row i.
+   */
+  readonly rowMap?: readonly number[] | Uint32Array;
 }
 
 /** What `encode` reads and writes. */
@@ -361,7 +370,7 @@ export class Sampler {
         `logits: expected an array, a GPUBuffer or a description of where rows lie, got ${show(logits)}`,
       );
     }
-    known("logits", layout, ["data", "buffer", "offset", "rowStride", "rows"]);
+    known("logits", layout, ["data", "buffer", "offset", "rowStride", "rows", "rowMap"]);
     const source = layout.buffer ?? layout.data;
     if (source === undefined || (layout.buffer !== undefined && layout.data !== undefined)) {
       throw new TypeError("logits: expected either data (an array) or buffer (a GPUBuffer)");
@@ -371,8 +380,11 @@ export class Sampler {
     const rowStride = integer("logits.rowStride", layout.rowStride ?? this.vocabSize, this.vocabSize, 2 ** 32 - 1);
     const fitting =
       offset + this.vocabSize > length ? 0 : Math.floor((length - offset - this.vocabSize) / rowStride) + 1;
-    const implied = isGPUBuffer(source) && Array.isArray(params) ? (params as readonly unknown[]).length : fitting;
-    const rows = layout.rows === undefined ? implied : integer("logits.rows", layout.rows, 1, this.maxBatch);
+    const mapped = layout.rowMap !== undefined;
+    const implied =
+      isGPUBuffer(source) && Array.isArray(params) && !mapped ? (params as readonly unknown[]).length : fitting;
+    const most = mapped ? Number.MAX_SAFE_INTEGER : this.maxBatch;
+    const rows = layout.rows === undefined ? implied : integer("logits.rows", layout.rows, 1, most);
     if (ArrayBuffer.isView(logits) && (length === 0 || length % this.vocabSize !== 0)) {
       throw new RangeError(
         `logits: expected [rows, ${this.vocabSize}] logits, got ${length}, which is not a whole number of rows`,
@@ -383,10 +395,25 @@ export class Sampler {
         `logits: ${Math.max(rows, 1)} row(s) of ${this.vocabSize} from offset ${offset} with stride ${rowStride} end behind the last of ${length} elements`,
       );
     }
+    if (mapped) {
+      const rowMap = this.#rowMap(layout.rowMap, rows);
+      return { source, offset, rowStride, rows: rowMap.length, rowMap };
+    }
     if (rows > this.maxBatch) {
       throw new RangeError(`logits: got ${rows} rows, but maxBatch is ${this.maxBatch}`);
     }
     return { source, offset, rowStride, rows };
+  }
+
+  /** A checked copy: the caller may change what it has given before all of it was used. */
+  #rowMap(rowMap: readonly number[] | Uint32Array, rows: number): Uint32Array {
+    if (!Array.isArray(rowMap) && !(rowMap instanceof Uint32Array)) {
+      throw new TypeError(`logits.rowMap: expected an array of integers or a Uint32Array, got ${show(rowMap)}`);
+    }
+    if (rowMap.length < 1 || rowMap.length > this.maxBatch) {
+      throw new RangeError(`logits.rowMap: expected 1 to ${this.maxBatch} (maxBatch) rows, got ${rowMap.length}`);
+    }
+    return Uint32Array.from(rowMap, (row: number, index) => integer(`logits.rowMap[${index}]`, row, 0, rows - 1));
   }
 
   #arrayLength(data: Float32Array | Uint16Array): number {

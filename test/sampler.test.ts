@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { createSampler, type Sampler, type SamplingParams, type StageName } from "../src/index.ts";
-import { sampleDifference } from "./support/cases.ts";
+import { candidatesDifference, sampleDifference } from "./support/cases.ts";
 import { failure } from "./support/failure.ts";
 import { batch } from "./support/inputs.ts";
 
@@ -171,6 +171,19 @@ describe("bad logits", () => {
     ["stride beyond the end", { data: logits, rowStride: 4 * V, rows: 2 }, RangeError, /logits: 2 row.*stride 1200/],
     ["both data and buffer", { data: logits, buffer: {} as GPUBuffer }, TypeError, /either data .* or buffer/],
     ["neither", {}, TypeError, /either data .* or buffer/],
+    ["map as number", { data: logits, rowMap: 2 } as object, TypeError, /logits\.rowMap: .*Uint32Array, got 2/],
+    [
+      "map of other integers",
+      { data: logits, rowMap: Int32Array.of(0) } as object,
+      TypeError,
+      /rowMap: .*got Int32Array/,
+    ],
+    ["map without rows", { data: logits, rowMap: [] }, RangeError, /logits\.rowMap: .*1 to 4 .*got 0/],
+    ["map of more than maxBatch", { data: logits, rowMap: new Uint32Array(5) }, RangeError, /rowMap: .*1 to 4 .*got 5/],
+    ["map to a row that is not there", { data: logits, rowMap: [0, 4] }, RangeError, /rowMap\[1\]: .*0 to 3, got 4/],
+    ["map to a row beyond rows", { data: logits, rows: 2, rowMap: [2] }, RangeError, /rowMap\[0\]: .*0 to 1, got 2/],
+    ["map to half a row", { data: logits, rowMap: [0.5] }, RangeError, /logits\.rowMap\[0\]: .*got 0.5/],
+    ["map with a hole", { data: logits, rowMap: new Array<number>(1) }, TypeError, /rowMap\[0\]: .*got undefined/],
     ["unknown name", { data: logits, stride: 1 } as object, TypeError, /logits\.stride: unknown name/],
   ])("%s", async (_, input, type, message) => {
     const sampler = await cpu();
@@ -288,6 +301,28 @@ test("rows may lie at any offset and stride", async () => {
   for (let row = 0; row < 4; row++) data.set(logits.subarray(row * V, (row + 1) * V), 13 + row * stride);
   const actual = await sampler.sample({ data, offset: 13, rowStride: stride, rows: 4 }, params);
   expect(sampleDifference(actual, expected)).toBeUndefined();
+});
+
+test("rows that read the same logits are rows of their own", async () => {
+  const [mapped, copied] = [await cpu(), await cpu()];
+  // More rows of logits than the sampler may draw.
+  const many = batch(["peaked", "flat", "tiesAtCut"], V, 9, 2);
+  const rowMap = Uint32Array.of(8, 0, 8, 3);
+  const copies = new Float32Array(4 * V);
+  rowMap.forEach((from, row) => copies.set(many.subarray(from * V, (from + 1) * V), row * V));
+  const params = [0.5, 1, 2, 1].map((temperature, row) => ({ temperature, seed: BigInt(row) }));
+  for (let call = 0; call < 3; call++) {
+    const [actual, expected] = [
+      await mapped.sample({ data: many, rowMap }, params),
+      await copied.sample(copies, params),
+    ];
+    expect(sampleDifference(actual, expected)).toBeUndefined();
+  }
+  const [kept, expected] = [
+    await mapped.candidates({ data: many, rowMap: [...rowMap] }, { topK: 5 }),
+    await copied.candidates(copies, { topK: 5 }),
+  ];
+  expect(candidatesDifference(kept, expected)).toBeUndefined();
 });
 
 test("numbers out: log probabilities, statuses, and no token where there is none", async () => {

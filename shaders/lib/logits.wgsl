@@ -21,8 +21,17 @@ struct Row {
 #endif
 }
 
+// Element of a row's first logit.
+fn first_of(index: u32) -> u32 {
+#if STAGES
+  return call.plans[index].first;
+#else
+  return call.plans[index * call.plan_stride].first;
+#endif
+}
+
 fn row_of(index: u32) -> Row {
-  let first = call.first + index * call.row_stride;
+  let first = first_of(index);
 #if PROCESSED
   return Row(first >> 2u, first & 3u, index * overlay_stride());
 #else

@@ -49,6 +49,8 @@ struct Plan {
   draw_scale: f32,
   seed: vec2<u32>,
   position: vec2<u32>,
+  first: u32, // element of the row's first logit
+  spare: u32,
 #if STAGES
   stages: Stages,
 #endif
@@ -57,14 +59,12 @@ struct Plan {
 struct Call {
   vocab: u32,
   groups: u32, // of a row; a multiple of LANES
-  first: u32, // element of the first row's first logit
-  row_stride: u32, // in elements
   first_row: u32, // of this dispatch in the whole batch
   token_first: u32, // words
   token_stride: u32, // words: 1, or 2 for 64-bit integers
   zero: u32, // always 0, which no compiler knows: see `times`
   output: u32, // what write writes, in elements from token_first on
-  unused: u32,
+  plan_stride: u32, // of a row, in plans without stages, for the kernels that know nothing of stages
   plans: array<Plan>,
 }
 

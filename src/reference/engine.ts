@@ -151,8 +151,8 @@ export class CpuEngine implements Engine {
   }
 
   /** One row as float32. */
-  #row({ source, offset, rowStride }: LogitsView, row: number): Float32Array {
-    const start = offset + row * rowStride;
+  #row({ source, offset, rowStride, rowMap }: LogitsView, row: number): Float32Array {
+    const start = offset + (rowMap?.[row] ?? row) * rowStride;
     if (isGPUBuffer(source)) {
       throw new TypeError('logits: a GPUBuffer needs the "webgpu" engine; this sampler runs on "cpu"');
     }

@@ -53,8 +53,20 @@ interface Chunk {
   readonly plans: readonly RowPlan[];
   readonly offset: number;
   readonly size: number;
-  /** Element of the first row in the bound range. */
+  /** Element of the bound range where the logits of row 0 begin; of the map, if there is one. */
   readonly first: number;
+  /** Which row of logits each row reads, counted from there. */
+  readonly rowMap: Uint32Array | undefined;
+}
+
+/** Rows whose float data goes up at once. */
+interface Part {
+  readonly firstRow: number;
+  readonly rows: number;
+  /** The rows of logits that go up, in this order. */
+  readonly sources: readonly number[];
+  /** Which of them each row reads; its own if left out. */
+  readonly rowMap: Uint32Array | undefined;
 }
 
 /** What a call may have besides the usual. */
@@ -243,18 +255,19 @@ export class WebGpuEngine implements Engine {
     const lists: RowCandidates[] = [];
     if (isGPUBuffer(logits.source)) return this.#list(logits, logits.source, plans, 0);
     // The logits are needed until the last row is listed, so they get a buffer of their own.
-    const perUpload = this.#uploadRows();
-    const rowsOfCaller = this.#pack(logits, 0, logits.rows);
+    const parts = this.#parts(logits);
     // What does not go up at once is copied: the caller may have new logits there by the time it does.
-    const packed = logits.rows <= perUpload ? rowsOfCaller : rowsOfCaller.slice();
-    for (let row = 0; row < logits.rows; row += perUpload) {
-      const rows = Math.min(perUpload, logits.rows - row);
-      const words = packed.subarray(row * this.#options.vocabSize, (row + rows) * this.#options.vocabSize);
+    const packed = parts.map(({ sources }) => {
+      const words = this.#pack(logits, sources);
+      return parts.length === 1 ? words : words.slice();
+    });
+    for (const [index, { firstRow, rows, rowMap }] of parts.entries()) {
+      const words = packed[index]!;
       const buffer = this.#workspace.buffer("logits", words.byteLength, USAGE.STORAGE | USAGE.COPY_DST);
       try {
         this.#write(buffer, words);
-        const view = { source: buffer, offset: 0, rowStride: this.#options.vocabSize, rows };
-        lists.push(...(await this.#list(view, buffer, plans.slice(row, row + rows), row)));
+        const view = { source: buffer, offset: 0, rowStride: this.#options.vocabSize, rows, rowMap };
+        lists.push(...(await this.#list(view, buffer, plans.slice(firstRow, firstRow + rows), firstRow)));
       } finally {
         this.#workspace.release(buffer);
       }
@@ -277,7 +290,9 @@ export class WebGpuEngine implements Engine {
     const limit = Math.min(this.#bindingLimit, this.#device.limits.maxBufferSize);
     const most = Math.max(1, Math.min(this.#uploadRows(), Math.floor((limit - 4) / (vocabSize * bytes))));
     // What does not go up at once is copied: the caller may have new logits there by the time it does.
-    const packed = onGpu ? undefined : this.#pack(logits, 0, logits.rows);
+    const { rowMap } = logits;
+    const sources = Array.from({ length: logits.rows }, (_, row) => rowMap?.[row] ?? row);
+    const packed = onGpu ? undefined : this.#pack(logits, sources);
     const data = packed === undefined || logits.rows <= most ? packed : packed.slice();
     for (let row = 0; row < logits.rows; row += most) {
       const rows = Math.min(most, logits.rows - row);
@@ -286,7 +301,10 @@ export class WebGpuEngine implements Engine {
       try {
         const target = this.#workspace.buffer("output", size, USAGE.STORAGE | USAGE.COPY_SRC);
         own.push(target);
-        let view: LogitsView = { ...logits, offset: logits.offset + row * logits.rowStride, rows };
+        let view: LogitsView =
+          rowMap === undefined
+            ? { ...logits, offset: logits.offset + row * logits.rowStride, rows }
+            : { ...logits, rows, rowMap: rowMap.slice(row, row + rows) };
         if (data !== undefined) {
           const words = data.subarray(row * vocabSize, (row + rows) * vocabSize);
           const source = this.#workspace.buffer("logits", words.byteLength, USAGE.STORAGE | USAGE.COPY_DST);
@@ -519,7 +537,7 @@ export class WebGpuEngine implements Engine {
   }
 
   #call(
-    { first, plans }: Chunk,
+    { first, rowMap, plans }: Chunk,
     rowStride: number,
     firstRow: number,
     firstToken: number,
@@ -532,6 +550,7 @@ export class WebGpuEngine implements Engine {
       groups: this.#groups,
       first,
       rowStride,
+      rowMap,
       firstRow,
       tokenFirst: firstToken * words,
       tokenStride: stride ?? words,
@@ -541,7 +560,7 @@ export class WebGpuEngine implements Engine {
   }
 
   /** Cuts a view into chunks that can be bound and dispatched at once. */
-  #chunks({ source, offset, rowStride, rows }: LogitsView, plans: readonly RowPlan[]): Chunk[] {
+  #chunks({ source, offset, rowStride, rows, rowMap }: LogitsView, plans: readonly RowPlan[]): Chunk[] {
     const size = (source as GPUBuffer).size;
     const whole = size <= this.#bindingLimit;
     const { vocabSize } = this.#options;
@@ -549,14 +568,23 @@ export class WebGpuEngine implements Engine {
       Math.floor((this.#bindingLimit - 256 - 4 - vocabSize * this.#bytes) / (rowStride * this.#bytes)) + 1;
     const processed = plans.some(({ process }) => process !== undefined);
     const chunkRows = processed ? this.#processing.chunkRows : this.#chunkRows;
-    const most = whole ? chunkRows : Math.max(1, Math.min(chunkRows, fitting));
+    const reach = whole ? Infinity : Math.max(1, fitting);
     const chunks: Chunk[] = [];
-    for (let firstRow = 0; firstRow < rows; firstRow += most) {
-      const count = Math.min(most, rows - firstRow);
-      const start = (offset + firstRow * rowStride) * this.#bytes;
-      const end = (offset + (firstRow + count - 1) * rowStride + vocabSize) * this.#bytes;
+    for (let firstRow = 0, count = 0; firstRow < rows; firstRow += count) {
+      // As many rows as have their logits within reach of each other.
+      let low = Infinity;
+      let high = 0;
+      for (count = 0; count < Math.min(chunkRows, rows - firstRow); count++) {
+        const row = rowMap?.[firstRow + count] ?? firstRow + count;
+        if (Math.max(high, row) - Math.min(low, row) >= reach) break;
+        [low, high] = [Math.min(low, row), Math.max(high, row)];
+      }
+      // A map binds all that it might reach, so that there are no more bindings than rows of logits.
+      if (rowMap !== undefined) high = low + reach - 1;
+      const start = (offset + low * rowStride) * this.#bytes;
+      const end = (offset + high * rowStride + vocabSize) * this.#bytes;
       const from = whole ? 0 : Math.floor(start / 256) * 256;
-      const to = whole ? size - (size % 4) : Math.ceil(end / 4) * 4;
+      const to = Math.min(size - (size % 4), whole ? size : Math.ceil(end / 4) * 4);
       chunks.push({
         firstRow,
         rows: count,
@@ -564,6 +592,7 @@ export class WebGpuEngine implements Engine {
         offset: from,
         size: to - from,
         first: (start - from) / this.#bytes,
+        rowMap: rowMap?.slice(firstRow, firstRow + count).map((row) => row - low),
       });
     }
     return chunks;
@@ -617,34 +646,51 @@ export class WebGpuEngine implements Engine {
     return Math.max(1, Math.floor((limit - 4) / (this.#options.vocabSize * this.#bytes)));
   }
 
+  /** Cuts a call into parts whose rows of float data fit the upload buffer; what several rows read goes up once. */
+  #parts({ rows, rowMap }: LogitsView): Part[] {
+    const most = this.#uploadRows();
+    const parts: Part[] = [];
+    for (let firstRow = 0, count = 0; firstRow < rows; firstRow += count) {
+      const places = new Map<number, number>();
+      const map: number[] = [];
+      for (count = 0; firstRow + count < rows; count++) {
+        const row = rowMap?.[firstRow + count] ?? firstRow + count;
+        const place = places.get(row) ?? places.size;
+        if (place === most) break;
+        places.set(row, place);
+        map.push(place);
+      }
+      const part = { firstRow, rows: count, sources: [...places.keys()] };
+      parts.push({ ...part, rowMap: rowMap && Uint32Array.from(map) });
+    }
+    return parts;
+  }
+
   /** The parts of a call, each with its logits on the GPU. Each must be submitted before the next is asked for. */
   *#uploaded(logits: LogitsView): Generator<{ view: LogitsView; firstRow: number; last: boolean }> {
     if (isGPUBuffer(logits.source)) {
       yield { view: logits, firstRow: 0, last: true };
       return;
     }
-    const perUpload = this.#uploadRows();
-    for (let firstRow = 0; firstRow < logits.rows; firstRow += perUpload) {
-      const rows = Math.min(perUpload, logits.rows - firstRow);
-      const data = this.#pack(logits, firstRow, rows);
+    for (const { firstRow, rows, sources, rowMap } of this.#parts(logits)) {
+      const data = this.#pack(logits, sources);
       const buffer = this.#workspace.upload(data.byteLength);
       this.#write(buffer, data);
-      const view = { source: buffer, offset: 0, rowStride: this.#options.vocabSize, rows };
+      const view = { source: buffer, offset: 0, rowStride: this.#options.vocabSize, rows, rowMap };
       yield { view, firstRow, last: firstRow + rows === logits.rows };
     }
   }
 
   /** Rows of the caller's array without gaps: a view where they lie so already, else a copy. */
-  #pack({ source, offset, rowStride }: LogitsView, firstRow: number, rows: number): Float32Array | Uint16Array {
+  #pack({ source, offset, rowStride }: LogitsView, rows: readonly number[]): Float32Array | Uint16Array {
     const data = source as Float32Array | Uint16Array;
     const { vocabSize } = this.#options;
-    const at = offset + firstRow * rowStride;
-    if (rowStride === vocabSize || rows === 1) return data.subarray(at, at + rows * vocabSize);
-    const packed =
-      data instanceof Float32Array ? new Float32Array(rows * vocabSize) : new Uint16Array(rows * vocabSize);
-    for (let row = 0; row < rows; row++) {
-      packed.set(data.subarray(at + row * rowStride, at + row * rowStride + vocabSize), row * vocabSize);
-    }
+    const starts = rows.map((row) => offset + row * rowStride);
+    const length = rows.length * vocabSize;
+    const [at] = starts as [number];
+    if (starts.every((start, place) => start === at + place * vocabSize)) return data.subarray(at, at + length);
+    const packed = data instanceof Float32Array ? new Float32Array(length) : new Uint16Array(length);
+    starts.forEach((start, place) => packed.set(data.subarray(start, start + vocabSize), place * vocabSize));
     return packed;
   }
 

@@ -7,9 +7,9 @@ import { bitsFloat, exp2fix, MAX_DISTANCE } from "../reference/numeric.ts";
 import { words } from "../reference/philox.ts";
 import { type StageName, STAGES, type StagePlan } from "../stages.ts";
 
-/** Words of the `Call` header, of one `Plan`, and of the `Stages` in it. */
-const CALL_WORDS = 10;
-const PLAN_WORDS = 10;
+/** Words of the `Call` header, of one `Plan`, and of the `Stages` in it: as many as of whole plans. */
+const CALL_WORDS = 8;
+const PLAN_WORDS = 12;
 const STAGES_WORDS = 24;
 /** Words of one `RowRecord`. */
 export const RECORD_WORDS = 21;
@@ -31,10 +31,12 @@ export interface CallShape {
   readonly vocab: number;
   /** Groups of a row. */
   readonly groups: number;
-  /** Element of the first row's first logit, in the bound range. */
+  /** Element where the logits of row 0 begin, in the bound range. */
   readonly first: number;
   /** Elements from row to row. */
   readonly rowStride: number;
+  /** Which row of logits each row reads; its own if left out. */
+  readonly rowMap?: Uint32Array | undefined;
   /** The dispatch's first row in the batch. */
   readonly firstRow: number;
   /** Word of the first row's token in the bound token buffer, and words from token to token (1 or 2). */
@@ -87,13 +89,12 @@ export function packCall(
   out.set([
     shape.vocab,
     shape.groups,
-    shape.first,
-    shape.rowStride,
     shape.firstRow,
     shape.tokenFirst,
     shape.tokenStride,
     0,
     shape.output ?? 0,
+    stride / PLAN_WORDS,
   ]);
   for (let row = 0, at = CALL_WORDS; row < plans.length; row++, at += stride) {
     const plan = plans[row]!;
@@ -116,6 +117,7 @@ export function packCall(
     out[at + 7] = seedHigh;
     out[at + 8] = positionLow;
     out[at + 9] = positionHigh;
+    out[at + 10] = shape.first + (shape.rowMap?.[row] ?? row) * shape.rowStride;
     if (staged && !plan.greedy) packStages(plan.stages ?? plainStages(plan), out.subarray(at + PLAN_WORDS));
   }
   return out;

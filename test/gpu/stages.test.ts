@@ -285,3 +285,21 @@ describe("what is kept from token to token", () => {
     engines.gpu.destroy();
   });
 });
+
+test.each([undefined, { rows: 2 }])("rows that read the same logits have states of their own, %j", async (__chunk) => {
+  const [vocabSize, rowMap] = [1001, [2, 0, 0, 2, 1]];
+  const { gpu, cpu } = await pair({ vocabSize, maxBatch: rowMap.length, ...(__chunk && { __chunk }) });
+  expect(gpu.engine).toBe("webgpu");
+  const data = batch(["peaked", "flat", "tiesAtCut"], vocabSize, 3, 4);
+  const copies = new Float32Array(rowMap.length * vocabSize);
+  rowMap.forEach((from, row) => copies.set(data.subarray(from * vocabSize, (from + 1) * vocabSize), row * vocabSize));
+  const params = rowMap.map((_, row) => ({ mirostat: 2 as const, mirostatTau: 2 + row, seed: 5n }));
+  for (let token = 0; token < 3; token++) {
+    const expected = await cpu.sample(copies, params);
+    expect(sampleDifference(await gpu.sample({ data, rowMap }, params), expected)).toBeUndefined();
+  }
+  for (let row = 0; row < rowMap.length; row++) {
+    expect(await gpu.state.read(row)).toEqual(await cpu.state.read(row));
+  }
+  gpu.destroy();
+});
