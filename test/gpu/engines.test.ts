@@ -195,6 +195,10 @@ describe("rows where they lie", () => {
       expect(await difference(engines, { data, ...where }, seeded), show(params)).toBeUndefined();
       expect(await difference(engines, { buffer, ...where }, seeded, { data, ...where }), show(params)).toBeUndefined();
     }
+    const mapped = { offset, rowStride: stride, rowMap: [5, 0, 0, 3] };
+    const params = [0.5, 1, 1.5, 2].map((temperature) => ({ temperature, seed: 1n, position: 0 }));
+    expect(await difference(engines, { data, ...mapped }, params)).toBeUndefined();
+    expect(await difference(engines, { buffer, ...mapped }, params, { data, ...mapped })).toBeUndefined();
     // One row of many, at its place.
     const third = { offset: offset + 2 * stride, rows: 1 };
     expect(
