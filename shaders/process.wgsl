@@ -125,7 +125,7 @@ fn process_main(@builtin(workgroup_id) workgroup_id: vec3<u32>, @builtin(local_i
     let id = word * 32u + place - row.lead;
     var z = 0u;
     if (id != control.forced) {
-      let raw = load_word(first_of(index) + id);
+      let raw = load_word(start_of(index) + id);
       z = adjust(raw, id, atomicLoad(&overlay[places + place]), control);
     }
     atomicStore(&overlay[places + place], z);

@@ -22,7 +22,7 @@ struct Row {
 }
 
 // Element of a row's first logit.
-fn first_of(index: u32) -> u32 {
+fn start_of(index: u32) -> u32 {
 #if STAGES
   return call.plans[index].first;
 #else
@@ -31,7 +31,7 @@ fn first_of(index: u32) -> u32 {
 }
 
 fn row_of(index: u32) -> Row {
-  let first = first_of(index);
+  let first = start_of(index);
 #if PROCESSED
   return Row(first >> 2u, first & 3u, index * overlay_stride());
 #else
