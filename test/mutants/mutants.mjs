@@ -237,8 +237,6 @@ export const mutants = [
       "const start = (offset + low * rowStride)",
       "const start = (offset + (low + 1) * rowStride)",
     ],
-    ["a map's rows lie in the order of their chunk", "map((row) => row - low)", "map((_, index) => index)"],
-    ["what a map reads is out of reach", "Math.max(high, row) - Math.min(low, row) >= reach", "false"],
     ["chunks write the tokens of the first", "tokens.offset + row, tokens.words", "tokens.offset, tokens.words"],
     [
       "chunks use the parameters of the first",
