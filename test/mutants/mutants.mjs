@@ -225,6 +225,17 @@ export const mutants = [
     ["the room's last entry is not used", "slot < room", "slot + 1u < room"],
   ),
   ...of(
+    "shaders/write.wgsl",
+    [
+      "a token that is not kept is written",
+      "values = select(vec4(MINUS_INFINITY), finite, are_kept)",
+      "values = finite",
+    ],
+    ["probabilities are cut off", "(digits >> 1u) + up", "(digits >> 1u)"],
+    ["bfloat16 is cut off", "(bits + 0x7fffu + ((bits >> 16u) & 1u)) >> 16u", "bits >> 16u"],
+    ["half a word: the neighbour is wiped out", "~(0xffffu << shift)", "0u"],
+  ),
+  ...of(
     "src/webgpu/pack.ts",
     ["position words swapped", "words(plan.position ?? 0n)", "words(plan.position ?? 0n).reverse()"],
     ["the seed's high word is left out", "out[at + 7] = seedHigh;", ""],
