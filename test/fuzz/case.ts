@@ -143,7 +143,7 @@ const anyOrder: fc.Arbitrary<NonNullable<StageParams["order"]>> = fc.oneof(
       return STAGES.filter((name) => !others.includes(name));
     })
     .chain((names) => fc.shuffledSubarray(names, { minLength: names.length }))
-    .map((names): StageName[] => [...names, "adaptiveP"]),
+    .map((names) => names.concat("adaptiveP")),
 );
 
 /** Values that come together; the others are left out with them. */

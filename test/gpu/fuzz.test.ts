@@ -20,7 +20,7 @@ test("GPU = reference on random calls, other ones every time", async () => {
     const { rows } = value;
     const one = { ...value, tuning, logitsType };
     if (!staged) return withoutStages(one);
-    return { ...one, maxHistory: 0, rows: rows.map((row) => ({ ...row, process: undefined })) };
+    return { ...one, maxHistory: 0, rows: rows.map((row) => Object.assign({}, row, { process: undefined })) };
   };
   const options = { vocabSize: 1, maxHistory: staged ? 0 : 1, device, logitsType, tuning: tunings[tuning]! };
   const first = await createSampler(options);
