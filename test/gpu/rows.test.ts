@@ -54,6 +54,10 @@ test.each<[string, { rows?: number; bytes?: number } | undefined]>([
     const kept = await copied.candidates(copies, params);
     expect(candidatesDifference(await mapped.candidates({ data, ...layout }, params), kept)).toBeUndefined();
     expect(candidatesDifference(await mapped.candidates({ buffer, ...layout }, params), kept)).toBeUndefined();
+    const written = await copied.renormalize(copies, params);
+    expect(await mapped.renormalize({ data, ...layout }, params)).toEqual(written);
+    expect(await mapped.renormalize({ buffer, ...layout }, params)).toEqual(written);
+    expect(await cpu.renormalize({ data, ...layout }, params)).toEqual(written);
     expect(candidatesDifference(await cpu.candidates({ data, ...layout }, params), kept)).toBeUndefined();
   }
   for (const sampler of [mapped, recording]) {
