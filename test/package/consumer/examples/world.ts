@@ -37,6 +37,10 @@ export const logitsBuffer: GPUBuffer = device.createBuffer({ size: 4 * vocabSize
 export const tokenBuffer: GPUBuffer = device.createBuffer({ size: 8 * batch * sequence, usage: 0x88 });
 export const inputIds: GPUBuffer = device.createBuffer({ size: 8 * batch * sequence, usage: 0x88 });
 
+/** Room for whole rows. */
+const room = { size: 4 * vocabSize * batch * sequence, usage: 0x88 };
+export const [maskedBuffer, probabilityBuffer] = [device.createBuffer(room), device.createBuffer(room)];
+
 export const encoder: GPUCommandEncoder = device.createCommandEncoder();
 
 /** A model whose logits are what the buffer holds. */
