@@ -33,18 +33,6 @@ struct Totals {
   kept: u32,
 }
 
-// Rounded weight · distance / 2^20, which is less than 2^31.
-fn information_of(weights: vec4<u32>, away: vec4<u32>) -> vec4<u32> {
-  let low_half = vec4(0xffffu);
-  let sixteen = vec4(16u);
-  let cross = (weights >> sixteen) * (away & low_half) + (((weights & low_half) * (away & low_half)) >> sixteen);
-  let carry = (weights & low_half) * (away >> sixteen) + (cross & low_half);
-  let high = (weights >> sixteen) * (away >> sixteen) + (cross >> sixteen) + (carry >> sixteen);
-  let low = weights * away;
-  let rounded = low + vec4(0x80000u);
-  return (rounded >> vec4(20u)) + ((high + select(vec4(0u), vec4(1u), rounded < low)) << vec4(12u));
-}
-
 // Adds up the weights of a part, and those of the kept tokens, and counts these.
 fn survey(part: Part, kept: Part, scale: f32) -> Totals {
   var mass = vec2(0u);
@@ -71,7 +59,7 @@ fn survey(part: Part, kept: Part, scale: f32) -> Totals {
       let are_kept = in_part(keys, ids, kept);
       let weights = select(vec4(0u), all_weights, in_part(keys, ids, part));
       let kept_weights = select(vec4(0u), all_weights, are_kept);
-      let informations = information_of(weights, away);
+      let informations = informations_of(weights, away, 0x80000u);
       low += weights;
       high += weights >> vec4(16u);
       information_low += informations;
@@ -178,7 +166,9 @@ fn report_main(@builtin(workgroup_id) workgroup_id: vec3<u32>, @builtin(local_in
   }
   let has_list = top + chosen > 0u;
   let asks_entropy = (flags & ASK_ENTROPY) != 0u;
-  let adds_up = tells && (asks_entropy || (!of_kept && (flags & MODE_KEPT) == 0u) || (has_list && (!of_kept || (flags & ADAPTED) != 0u)));
+  // The draw knows the mass of what it kept, unless it weighed by something else; and a greedy draw is certain.
+  let needs_mass = select(has_list || (flags & MODE_KEPT) == 0u, has_list && (flags & ADAPTED) != 0u, of_kept);
+  let adds_up = tells && (asks_entropy || needs_mass);
   // Once for the mode, once for the whole row at the scale of the draw; often that is the same.
   let once = adds_up && !of_kept && !is_raw;
   for (var round = 0u; round < 2u; round++) {

@@ -254,15 +254,6 @@ fn terms_of(away: u32, squares: bool) -> vec3<u32> {
   return vec3(weight, product(weight, away, 20u), 0u);
 }
 
-// floor(weight · distance / 2^20)
-fn informations_of(weights: vec4<u32>, away: vec4<u32>) -> vec4<u32> {
-  let half = vec4(0xffffu);
-  let cross = (weights >> vec4(16u)) * (away & half) + (((weights & half) * (away & half)) >> vec4(16u));
-  let carry = (weights & half) * (away >> vec4(16u)) + (cross & half);
-  let high = (weights >> vec4(16u)) * (away >> vec4(16u)) + (cross >> vec4(16u)) + (carry >> vec4(16u));
-  return (high << vec4(12u)) | ((weights * away) >> vec4(20u));
-}
-
 fn sum_of(values: vec4<u32>) -> u32 {
   return values.x + values.y + values.z + values.w;
 }
@@ -304,7 +295,7 @@ fn totals_of(kept: Kept, scale: f32, squares: bool) -> Totals {
           second += b * b;
         } else {
           let weights = exp2fix(away) * counted;
-          let informations = informations_of(weights, away);
+          let informations = informations_of(weights, away, 0u);
           first += weights;
           first_high += weights >> vec4(16u);
           second += informations;

@@ -70,6 +70,11 @@ export const mutants = [
   ),
   ...of(
     "shaders/lib/weights.wgsl",
+    [
+      "informations of the upper half are lost",
+      "((high + select(vec4(0u), vec4(1u), low < vec4(added))) << vec4(12u)) | ",
+      "",
+    ],
     ["huge differences overflow", "vec4(0x5d800000u)); // 2^60", "vec4(0x7f800000u));"],
     ["a logit is not halved", "bitcast<vec4<f32>>(finite) * 0.5", "bitcast<vec4<f32>>(finite)"],
     ["the last coefficient is off by one", "0.6931512951850891", "0.6931513547897339"],
@@ -347,7 +352,6 @@ export const mutants = [
       "",
     ],
     ["stages: temperature comes first whatever the order", "var scale = SCALE_OF_ONE;", "var scale = plan.draw_scale;"],
-    ["totals: informations of the upper half are lost", "(high << vec4(12u)) | ", ""],
     ["totals: squares without their cross term", "mul32(sum_of(cross), 1u << 12u)", "vec2(0u)"],
     [
       "sigma: the reach is not capped",
