@@ -254,23 +254,8 @@ export class WebGpuEngine implements Engine {
   async candidates(logits: LogitsView, plans: readonly RowPlan[]): Promise<RowCandidates[]> {
     const lists: RowCandidates[] = [];
     if (isGPUBuffer(logits.source)) return this.#list(logits, logits.source, plans, 0);
-    // The logits are needed until the last row is listed, so they get a buffer of their own.
-    const parts = this.#parts(logits);
-    // What does not go up at once is copied: the caller may have new logits there by the time it does.
-    const packed = parts.map(({ sources }) => {
-      const words = this.#pack(logits, sources);
-      return parts.length === 1 ? words : words.slice();
-    });
-    for (const [index, { firstRow, rows, rowMap }] of parts.entries()) {
-      const words = packed[index]!;
-      const buffer = this.#workspace.buffer("logits", words.byteLength, USAGE.STORAGE | USAGE.COPY_DST);
-      try {
-        this.#write(buffer, words);
-        const view = { source: buffer, offset: 0, rowStride: this.#options.vocabSize, rows, rowMap };
-        lists.push(...(await this.#list(view, buffer, plans.slice(firstRow, firstRow + rows), firstRow)));
-      } finally {
-        this.#workspace.release(buffer);
-      }
+    for (const { view, source, firstRow } of this.#held(logits)) {
+      lists.push(...(await this.#list(view, source, plans.slice(firstRow, firstRow + view.rows), firstRow)));
     }
     return lists;
   }
@@ -286,43 +271,23 @@ export class WebGpuEngine implements Engine {
     const narrow = output === "logits" ? logitsType !== "float32" : output === "float16";
     const bytes = narrow ? 2 : 4;
     const all = narrow ? new Uint16Array(logits.rows * vocabSize) : new Float32Array(logits.rows * vocabSize);
-    const onGpu = isGPUBuffer(logits.source);
     const limit = Math.min(this.#bindingLimit, this.#device.limits.maxBufferSize);
-    const most = Math.max(1, Math.min(this.#uploadRows(), Math.floor((limit - 4) / (vocabSize * bytes))));
-    // What does not go up at once is copied: the caller may have new logits there by the time it does.
-    const { rowMap } = logits;
-    const sources = Array.from({ length: logits.rows }, (_, row) => rowMap?.[row] ?? row);
-    const packed = onGpu ? undefined : this.#pack(logits, sources);
-    const data = packed === undefined || logits.rows <= most ? packed : packed.slice();
-    for (let row = 0; row < logits.rows; row += most) {
-      const rows = Math.min(most, logits.rows - row);
-      const size = Math.ceil((rows * vocabSize * bytes) / 4) * 4;
-      const own: GPUBuffer[] = [];
+    const most = Math.max(1, Math.floor((limit - 4) / (vocabSize * bytes)));
+    for (const { view, firstRow } of this.#held(logits, most)) {
+      const size = Math.ceil((view.rows * vocabSize * bytes) / 4) * 4;
+      const target = this.#workspace.buffer("output", size, USAGE.STORAGE | USAGE.COPY_SRC);
       try {
-        const target = this.#workspace.buffer("output", size, USAGE.STORAGE | USAGE.COPY_SRC);
-        own.push(target);
-        let view: LogitsView =
-          rowMap === undefined
-            ? { ...logits, offset: logits.offset + row * logits.rowStride, rows }
-            : { ...logits, rows, rowMap: rowMap.slice(row, row + rows) };
-        if (data !== undefined) {
-          const words = data.subarray(row * vocabSize, (row + rows) * vocabSize);
-          const source = this.#workspace.buffer("logits", words.byteLength, USAGE.STORAGE | USAGE.COPY_DST);
-          own.push(source);
-          this.#write(source, words);
-          view = { source, offset: 0, rowStride: vocabSize, rows };
-        }
         const words = await this.#run(size, (readback) => {
           const encoder = this.#encoder("write");
           const place = { buffer: target, offset: 0, rowStride: vocabSize, type: output };
-          this.#recordWrite(encoder, view, place, plans.slice(row, row + rows), row);
+          this.#recordWrite(encoder, view, place, plans.slice(firstRow, firstRow + view.rows), firstRow);
           encoder.copyBufferToBuffer(target, 0, readback, 0, size);
           this.#device.queue.submit([encoder.finish()]);
         });
         const made = narrow ? new Uint16Array(words.buffer) : new Float32Array(words.buffer);
-        all.set(made.subarray(0, rows * vocabSize), row * vocabSize);
+        all.set(made.subarray(0, view.rows * vocabSize), firstRow * vocabSize);
       } finally {
-        for (const buffer of own) this.#workspace.release(buffer);
+        this.#workspace.release(target);
       }
     }
     return all;
@@ -646,14 +611,18 @@ export class WebGpuEngine implements Engine {
     return Math.max(1, Math.floor((limit - 4) / (this.#options.vocabSize * this.#bytes)));
   }
 
-  /** Cuts a call into parts whose rows of float data fit the upload buffer; what several rows read goes up once. */
-  #parts({ rows, rowMap }: LogitsView): Part[] {
+  /**
+   * Cuts a call into parts whose rows of float data fit the upload buffer; what several rows read goes up once.
+   *
+   * @param mostRows of one part
+   */
+  #parts({ rows, rowMap }: LogitsView, mostRows = Infinity): Part[] {
     const most = this.#uploadRows();
     const parts: Part[] = [];
     for (let firstRow = 0, count = 0; firstRow < rows; firstRow += count) {
       const places = new Map<number, number>();
       const map: number[] = [];
-      for (count = 0; firstRow + count < rows; count++) {
+      for (count = 0; count < mostRows && firstRow + count < rows; count++) {
         const row = rowMap?.[firstRow + count] ?? firstRow + count;
         const place = places.get(row) ?? places.size;
         if (place === most) break;
@@ -678,6 +647,44 @@ export class WebGpuEngine implements Engine {
       this.#write(buffer, data);
       const view = { source: buffer, offset: 0, rowStride: this.#options.vocabSize, rows, rowMap };
       yield { view, firstRow, last: firstRow + rows === logits.rows };
+    }
+  }
+
+  /**
+   * The parts of a call that waits for the GPU between them, each with its logits in a buffer that is its own until the next
+   * one is asked for.
+   *
+   * @param mostRows of one part
+   */
+  *#held(
+    logits: LogitsView,
+    mostRows = Infinity,
+  ): Generator<{ view: LogitsView; source: GPUBuffer; firstRow: number }> {
+    const { source } = logits;
+    const parts = this.#parts(logits, mostRows);
+    if (isGPUBuffer(source)) {
+      for (const { firstRow, rows } of parts) {
+        const rowMap = logits.rowMap?.slice(firstRow, firstRow + rows);
+        const offset = rowMap === undefined ? logits.offset + firstRow * logits.rowStride : logits.offset;
+        yield { view: { ...logits, offset, rows, rowMap }, source, firstRow };
+      }
+      return;
+    }
+    // What does not go up at once is copied: the caller may have new logits there by the time it does.
+    const data = parts.map(({ sources }) => {
+      const words = this.#pack(logits, sources);
+      return parts.length === 1 ? words : words.slice();
+    });
+    for (const [index, { firstRow, rows, rowMap }] of parts.entries()) {
+      const words = data[index]!;
+      const buffer = this.#workspace.buffer("logits", words.byteLength, USAGE.STORAGE | USAGE.COPY_DST);
+      try {
+        this.#write(buffer, words);
+        const view = { source: buffer, offset: 0, rowStride: this.#options.vocabSize, rows, rowMap };
+        yield { view, source: buffer, firstRow };
+      } finally {
+        this.#workspace.release(buffer);
+      }
     }
   }
 
