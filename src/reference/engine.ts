@@ -20,7 +20,7 @@ import { max } from "./max.ts";
 import { emptyState, type RowState } from "./stages.ts";
 import { narrow, write } from "./write.ts";
 import { processed, type ProcessScratch, processScratch } from "./process.ts";
-import { numbersOf, report, type RowNumbers } from "./report.ts";
+import { needsKept, numbersOf, report, type RowNumbers } from "./report.ts";
 
 /** The `"cpu"` engine: the reference, row after row. */
 export class CpuEngine implements Engine {
@@ -59,9 +59,8 @@ export class CpuEngine implements Engine {
     const told: RowNumbers[] = [];
     for (let row = 0; row < logits.rows; row++) {
       const plan = plans[row]!;
-      const position = plan.position ?? this.#positions[row]!;
-      const seed = plan.seed ?? this.#seedOf(row);
-      const context = { seed, position, state: this.state.rows[row] };
+      const context = this.#context(plan, row);
+      const { seed, position } = context;
       const asSampled = this.#processed(logits, row, plan);
       const sample = sampleRow(asSampled, plan, seed, position, context.state);
       if (sample.state !== undefined) this.state.rows[row] = sample.state;
@@ -92,8 +91,8 @@ export class CpuEngine implements Engine {
   ): RowNumbers {
     const sampled = { logits: asSampled, row: max(asSampled) };
     const given = outputs.mode === "raw" ? this.#row(logits, row) : asSampled;
-    const kept = list(asSampled, plan, sampled.row, context);
-    const drawScale = kept.scale ?? plan.drawScale;
+    const kept = needsKept(outputs, plan) ? list(asSampled, plan, sampled.row, context) : undefined;
+    const drawScale = kept?.scale ?? plan.drawScale;
     const told = report(
       {
         told: given === asSampled ? sampled : { logits: given, row: max(given) },

@@ -43,6 +43,7 @@ export { write, type Written } from "./write.ts";
 export { process, processed, type ProcessScratch, processScratch } from "./process.ts";
 export { type LogprobsMode, type OutputPlan } from "../outputs.ts";
 export {
+  needsKept,
   numbersOf,
   report,
   type ReportInput,

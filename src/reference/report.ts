@@ -1,4 +1,5 @@
 import type { OutputPlan } from "../outputs.ts";
+import type { RowPlan } from "../params.ts";
 import type { RowSample } from "./draw.ts";
 import { inOrder } from "./cut.ts";
 import type { WeightedCandidates } from "./list.ts";
@@ -63,12 +64,17 @@ export interface ReportInput {
   readonly told: ReportedRow;
   /** The row that was drawn from; the same one but for raw logits of a processed row. */
   readonly sampled: ReportedRow;
-  /** What was kept of that, most probable first. */
-  readonly kept: WeightedCandidates;
+  /** What was kept of that, most probable first; may be left out where {@link needsKept} says so. */
+  readonly kept?: WeightedCandidates | undefined;
   /** Scale of the draw; 0 in a greedy row. */
   readonly drawScale: number;
   /** Tokens that were drawn; `NO_TOKEN` has no rank. */
   readonly drawn: ArrayLike<number>;
+}
+
+/** Whether a report depends on the list of kept tokens, which costs more than the draw where nothing is cut off. */
+export function needsKept({ mode, top, chosen, entropy }: OutputPlan, { stages }: RowPlan): boolean {
+  return stages !== undefined || entropy || (mode === "kept" && top + chosen.length > 0);
 }
 
 /** Whether the distribution of a row is that of the kept tokens; a greedy row has none. */
@@ -78,16 +84,17 @@ function isOfKept({ mode }: OutputPlan, drawScale: number): boolean {
 
 /** Reports on a row. The twin of `shaders/report.wgsl`. */
 export function report(input: ReportInput, plan: OutputPlan): RowReport {
-  const { sampled, kept, drawn } = input;
+  const { sampled, drawn } = input;
+  const kept = input.kept?.tokens ?? new Uint32Array(0);
   const { logits, row } = input.told;
   const none = row.max === -Infinity;
   const ofKept = isOfKept(plan, input.drawScale);
   const drawScale = input.drawScale || UNIT_SCALE;
   const scale = plan.mode === "raw" ? UNIT_SCALE : drawScale;
   const keyOf = (id: number): number => (id < logits.length ? keyOfBits(floatBits(logits[id]!)) : 0);
-  const keptCount = plan.entropy ? kept.tokens.length : 0;
+  const keptCount = plan.entropy ? kept.length : 0;
   const weighs = plan.entropy && sampled.row.max !== -Infinity;
-  const keptMass = weighs ? survey(sampled.logits, sampled.row.max, drawScale, kept.tokens).mass : 0;
+  const keptMass = weighs ? survey(sampled.logits, sampled.row.max, drawScale, kept).mass : 0;
   const wholeMass = weighs ? survey(sampled.logits, sampled.row.max, drawScale).mass : 0;
   if (none) {
     const nothing = Array.from(drawn, () => ({ rank: 0, key: 0 }));
@@ -98,12 +105,12 @@ export function report(input: ReportInput, plan: OutputPlan): RowReport {
 
   const hasList = plan.top + plan.chosen.length > 0;
   const needsMass = plan.entropy || (ofKept ? hasList && plan.adapted : hasList || plan.mode !== "kept");
-  const baseKey = ofKept ? keyOf(kept.tokens[0]!) : keyOfBits(floatBits(row.max));
+  const baseKey = ofKept && kept.length > 0 ? keyOf(kept[0]!) : keyOfBits(floatBits(row.max));
   const totals = needsMass
-    ? survey(logits, logitOfKey(baseKey), scale, ofKept ? kept.tokens : undefined)
+    ? survey(logits, logitOfKey(baseKey), scale, ofKept ? kept : undefined)
     : { mass: 0, information: 0 };
-  const tokens = ofKept ? kept.tokens.slice(0, plan.top) : mostProbable(logits, plan.top);
-  const members = new Set(ofKept && plan.chosen.length > 0 ? kept.tokens : []);
+  const tokens = ofKept ? kept.slice(0, plan.top) : mostProbable(logits, plan.top);
+  const members = new Set(ofKept && plan.chosen.length > 0 ? kept : []);
   return {
     baseKey,
     mass: totals.mass,
