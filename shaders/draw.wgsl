@@ -65,7 +65,7 @@ fn draw_main(@builtin(workgroup_id) workgroup_id: vec3<u32>, @builtin(local_invo
   let plan = call.plans[row_index];
   let max_key = begin(row_index, index);
   let position = position_of(call.first_row + row_index, plan);
-  let u = uniform_of(plan.seed, position);
+  let u = uniform_of(plan.seed, position, 0u);
   var status = STATUS_OK;
   var cut = LAST;
   if (max_key == 0u) {

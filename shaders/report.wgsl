@@ -4,7 +4,7 @@
 // Requests, one for each row of the batch, then what they refer to. Twin: src/webgpu/outputs.ts.
 @group(2) @binding(0) var<storage, read_write> reports: array<u32>;
 
-const REQUEST_WORDS = 9u;
+const REQUEST_WORDS = 8u;
 
 const ASK_RANK = 1u;
 const ASK_ENTROPY = 2u;
@@ -13,8 +13,8 @@ const MODE_KEPT = 8u;
 const ADAPTED = 16u; // the draw weighed by something else than probability
 const REREAD = 32u; // logits were processed: raw rows are told of when the raw maximum has been found
 
-// A request: flags; length of the list; first word and number of the chosen ids; first word of the drawn tokens, words from one
-// to the next, and their number; first word of the answer; scale of weights at temperature 1.
+// A request: flags; length of the list; first word and number of the chosen ids; first word and number of the drawn tokens;
+// first word of the answer; scale of weights at temperature 1.
 // The answer: key that distances are relative to, number of kept tokens, mass, information, kept and whole mass of two words
 // each, length of the list; then rank and key of the drawn tokens, ids and keys of the list, keys of the chosen tokens. All 0
 // before.
@@ -122,10 +122,9 @@ fn report_main(@builtin(workgroup_id) workgroup_id: vec3<u32>, @builtin(local_in
   let first_chosen = reports[at + 2u];
   let chosen = uniform_word(reports[at + 3u]);
   let first_drawn = reports[at + 4u];
-  let drawn_stride = reports[at + 5u];
-  let draws = uniform_word(reports[at + 6u]);
-  let result = reports[at + 7u];
-  let unit_scale = bitcast<f32>(reports[at + 8u]);
+  let draws = uniform_word(reports[at + 5u]);
+  let result = reports[at + 6u];
+  let unit_scale = bitcast<f32>(reports[at + 7u]);
   let is_raw = (flags & MODE_RAW) != 0u;
   let rereads = (flags & REREAD) != 0u;
   // Whether this dispatch tells what the mode is about, and whether what was kept.
@@ -207,7 +206,7 @@ fn report_main(@builtin(workgroup_id) workgroup_id: vec3<u32>, @builtin(local_in
 
   let asks_rank = (flags & ASK_RANK) != 0u;
   for (var i = 0u; i < draws; i++) {
-    let token = reports[first_drawn + i * drawn_stride];
+    let token = reports[first_drawn + i];
     let token_key = key_at(token);
     var rank = 0u;
     if (asks_rank) {

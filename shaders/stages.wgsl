@@ -644,7 +644,7 @@ fn stages_main(@builtin(workgroup_id) workgroup_id: vec3<u32>, @builtin(local_in
   let limit = 2 * stages.mirostat_tau + records[record].mirostat;
   let memory = adaptive_memory(record, stages);
   let position = position_of(record, plan); // after which the record may change
-  let u = uniform_of(plan.seed, position);
+  let u = uniform_of(plan.seed, position, 0u);
 
   var status = STATUS_OK;
   var kept = Kept(Part(IN_FRONT, LAST), max_key, 0u, NOWHERE, 0u);

@@ -9,6 +9,13 @@ export function numberOf(value: number | undefined, fallback: number, at: string
   return value;
 }
 
+/** A boolean, or the default if it is left out. */
+export function flagOf(value: boolean | undefined, fallback: boolean, at: string): boolean {
+  if (value === undefined) return fallback;
+  if (typeof value !== "boolean") throw new TypeError(`${at}: expected true or false, got ${show(value)}`);
+  return value;
+}
+
 /** Says which value is not allowed, and what is. */
 export function fail(at: string, value: unknown, allowed: string): never {
   throw new RangeError(`${at}: expected ${allowed}, got ${show(value)}`);

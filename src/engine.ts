@@ -8,12 +8,13 @@ import type { GPUBuffer, GPUCommandEncoder } from "./webgpu-types.ts";
 
 /** What a call of `sample` returns, one entry per row. */
 export interface SampleResult extends SampleOutputs {
-  /** Token ids, `[rows]`; 0xFFFFFFFF where a row has no candidate. */
+  /** Token ids, `[rows, draws]`; 0xFFFFFFFF where a row has no candidate, or none is left. */
   readonly tokens: Uint32Array;
   /**
    * Natural logarithm of the probability each token was drawn with: after temperature and filters, renormalised over
    * the kept tokens, so 0 when only one is kept (always so when greedy). With the parameter `logprobs` it is that of
-   * another distribution. `NaN` where there is no token. `[rows]`
+   * another distribution. `NaN` where there is no token. Without replacement they are still those of all kept tokens, not of
+   * what the draws before have left. `[rows, draws]`
    */
   readonly logprobs: Float32Array;
   /** `"ok"`, or why there is no token: `"masked"` (every logit is -inf), `"nan"` (`NaN`s left no candidate). `[rows]` */
@@ -38,6 +39,10 @@ export interface TokensView {
   readonly offset: number;
   /** 32-bit words of a token: 1, or 2 for 64-bit integers. */
   readonly words: 1 | 2;
+  /** Tokens of a row, one after the other. */
+  readonly draws: number;
+  /** Word where the weights of all tokens go; 0: nowhere. */
+  readonly weightsFirst: number;
 }
 
 /** What goes in the place of every token: logits in the type that they come in, or probabilities. */

@@ -2,10 +2,10 @@
  * What a call gives besides tokens: names, validation, and the plan that both engines work with; see "Numbers out" in
  * `docs/rules.md`.
  */
-import { fail, numberOf, show } from "./check.ts";
+import { fail, flagOf, numberOf, show } from "./check.ts";
 import { idsOf, type TokenList } from "./processing.ts";
 import type { RowPlan } from "./params.ts";
-import type { RowNumbers, TokenLogprobs } from "./reference/report.ts";
+import type { TokenLogprobs } from "./reference/report.ts";
 
 /** Which distribution log probabilities belong to. */
 export type LogprobsMode = "kept" | "processed" | "raw";
@@ -38,7 +38,7 @@ export interface SampleOutputs {
   readonly tokenLogprobs?: readonly Float32Array[];
   /**
    * Place of the drawn token among all candidates, most probable first, from 1: before the filters, and for `logprobs: "raw"`
-   * before everything. 0 where there is no token. As many as `tokens`.
+   * before everything. 0 where there is no token. `[rows, draws]`
    */
   readonly ranks?: Uint32Array;
   /** Entropy, in nats, of the distribution that `logprobs` names; `NaN` where that has no token. `[rows]` */
@@ -105,8 +105,8 @@ export function planOutputs(params: OutputParams, vocabSize: number, at: string)
   if (chosen.length > MOST_CHOSEN) {
     fail(`${at}.logprobTokens`, chosen.length, `at most ${MOST_CHOSEN} tokens`);
   }
-  const rank = flagOf(params.rank, `${at}.rank`);
-  const entropy = flagOf(params.entropy, `${at}.entropy`);
+  const rank = flagOf(params.rank, false, `${at}.rank`);
+  const entropy = flagOf(params.entropy, false, `${at}.entropy`);
   if (mode === "kept" && top === 0 && chosen.length === 0 && !rank && !entropy) return undefined;
   return { mode, top, chosen, rank, entropy, adapted: false };
 }
@@ -122,21 +122,6 @@ export function outputsOf(plans: readonly Pick<RowPlan, "outputs" | "stages">[])
   });
 }
 
-/** What is told of a call's rows, as its result holds it. */
-export function toldOf(rows: readonly RowNumbers[], plans: readonly OutputPlan[]): SampleOutputs {
-  const { rank, entropy } = plans[0]!;
-  return {
-    ...(plans.some(({ top }) => top > 0) && { topLogprobs: rows.map(({ top }) => top) }),
-    ...(plans.some(({ chosen }) => chosen.length > 0) && { tokenLogprobs: rows.map(({ chosen }) => chosen) }),
-    ...(rank && { ranks: Uint32Array.from(rows.flatMap(({ ranks }) => ranks)) }),
-    ...(entropy && {
-      entropies: Float32Array.from(rows, (row) => row.entropy),
-      keptCounts: Uint32Array.from(rows, ({ keptCount }) => keptCount),
-      keptMasses: Float32Array.from(rows, ({ keptMass }) => keptMass),
-    }),
-  };
-}
-
 /** Says that a call cannot bring anything back. */
 export function refuseOutputs(plans: readonly Pick<RowPlan, "outputs">[], at: string): void {
   if (plans.some(({ outputs }) => outputs !== undefined)) {
@@ -144,10 +129,4 @@ export function refuseOutputs(plans: readonly Pick<RowPlan, "outputs">[], at: st
       `params: ${OUTPUT_NAMES.join(", ")} are brought back to the host, and ${at} brings nothing back; ask sample() for them`,
     );
   }
-}
-
-function flagOf(value: boolean | undefined, at: string): boolean {
-  if (value === undefined) return false;
-  if (typeof value !== "boolean") throw new TypeError(`${at}: expected true or false, got ${show(value)}`);
-  return value;
 }

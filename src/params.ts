@@ -4,7 +4,7 @@
  * Everything that a user says with a fraction becomes an integer here, once, on the host, with the rule beside the
  * code. The engines never see a probability.
  */
-import { fail, numberOf, show } from "./check.ts";
+import { fail, flagOf, numberOf, show } from "./check.ts";
 import { OUTPUT_NAMES, type OutputParams, type OutputPlan, planOutputs } from "./outputs.ts";
 import { planProcess, PROCESSING_NAMES, type ProcessingParams, type ProcessPlan } from "./processing.ts";
 import { distanceOfWeight, distanceScale, MAX_DISTANCE, WEIGHT_ONE } from "./reference/numeric.ts";
@@ -40,6 +40,16 @@ export interface SamplingParams extends ProcessingParams, StageParams, OutputPar
    * call for this row, and 0 in the first. A given position also moves the row there: the next call goes on after it.
    */
   readonly position?: bigint | number;
+  /**
+   * How many tokens are drawn from the row, in one step of its random stream: the first is that of a call without `draws`,
+   * and the one that history and state learn of. The same for all rows of a call. Integer from 1 to 64. Default 1.
+   */
+  readonly draws?: number;
+  /**
+   * Whether a token may be drawn again. If not, each draw is from what those before it have left, with the same weights, as in
+   * `torch.multinomial`; where nothing is left, there is no token. Default true.
+   */
+  readonly replacement?: boolean;
 }
 
 /** One row's parameters as integers: what the engines decide on. */
@@ -64,6 +74,10 @@ export interface RowPlan {
   readonly seed: bigint | undefined;
   /** `undefined`: where the row's counter stands. */
   readonly position: bigint | undefined;
+  /** How many tokens are drawn. */
+  readonly draws: number;
+  /** Whether one may be drawn again. */
+  readonly replacement: boolean;
   /** What happens to the logits before they are ordered; `undefined`: nothing. */
   readonly process: ProcessPlan | undefined;
   /** What is told of the row besides its token; `undefined`: nothing. */
@@ -83,13 +97,18 @@ export const TOP_K_OFF = 0xffff_ffff;
 /** `RowPlan.topP` when top-p is off. */
 export const TOP_P_OFF = 0xffff_ffff;
 
+/** Tokens that are drawn from a row at most. */
+const MOST_DRAWS = 64;
+
 /** What a parameter belongs to: bits, so that a row's parameters can be added up. */
 const BASIC = 1;
 const STAGE = 2;
 const PROCESSING = 4;
 const OUTPUT = 8;
 const NAMES: ReadonlyMap<string, number> = new Map<keyof SamplingParams, number>([
-  ...(["temperature", "topK", "topP", "minP", "seed", "position"] as const).map((name) => [name, BASIC] as const),
+  ...(["temperature", "topK", "topP", "minP", "seed", "position", "draws", "replacement"] as const).map(
+    (name) => [name, BASIC] as const,
+  ),
   ...STAGE_PARAMS.map((name) => [name, STAGE] as const),
   ...PROCESSING_NAMES.map((name) => [name, PROCESSING] as const),
   ...OUTPUT_NAMES.map((name) => [name, OUTPUT] as const),
@@ -133,6 +152,11 @@ export function planRow(
     (groups & STAGE) === 0 ? DEFAULT_STAGES : planStages(params, { temperature, topK, topP, minP }, at);
   const seed = wideInteger(params.seed, `${at}.seed`);
   const position = wideInteger(params.position, `${at}.position`);
+  const draws = numberOf(params.draws, 1, `${at}.draws`);
+  if (!(Number.isInteger(draws) && draws >= 1 && draws <= MOST_DRAWS)) {
+    fail(`${at}.draws`, draws, `an integer from 1 to ${MOST_DRAWS}`);
+  }
+  const replacement = flagOf(params.replacement, true, `${at}.replacement`);
 
   // The share of the mass a nucleus must reach, less 2^-20: see `massNeeded`. A share of nothing keeps one token.
   const share = Math.max(0, Math.round(topP * 2 ** 32) - 2 ** 12);
@@ -150,6 +174,8 @@ export function planRow(
     stages: greedy ? undefined : plan,
     seed,
     position,
+    draws,
+    replacement,
     process: (groups & PROCESSING) === 0 ? undefined : planProcess(params, vocabSize, at, row),
     outputs: (groups & OUTPUT) === 0 ? undefined : planOutputs(params, vocabSize, at),
   };
@@ -186,8 +212,21 @@ export function planRows(
   }
   return params.map((row: SamplingParams, index) => {
     const at = `params[${index}]`;
-    return able(planRow(row, vocabSize, at), at, abilities);
+    const plan = able(planRow(row, vocabSize, at), at, abilities);
+    const draws = (params[0] as SamplingParams).draws ?? 1;
+    if (plan.draws !== draws)
+      fail(`${at}.draws`, plan.draws, `${draws}, as in params[0]: rows give equally many tokens`);
+    return plan;
   });
+}
+
+/** Says that whoever takes one token of each row cannot have several. */
+export function refuseDraws(params: SamplingParams | readonly SamplingParams[] | undefined): void {
+  const all = (Array.isArray(params) ? params : [params]) as readonly (SamplingParams | null | undefined)[];
+  const several = all.find((row) => (row?.draws ?? 1) !== 1);
+  if (several !== undefined) {
+    fail("params.draws", several!.draws, "1: the text goes on with one token of each row; sample() gives more");
+  }
 }
 
 /** A plan that the sampler can follow, or an error that says why not. */

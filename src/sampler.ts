@@ -211,7 +211,7 @@ export class Sampler {
   }
 
   /**
-   * Samples one token per row. Calls may overlap; each sees logits and parameters as they were when it was made, and
+   * Samples a token per row, or as many as the parameter `draws` says. Calls may overlap; each sees logits and parameters as they were when it was made, and
    * they count positions in the order in which they were made.
    *
    * @param logits `[rows, vocabSize]`, see {@link Logits}
@@ -259,7 +259,7 @@ export class Sampler {
     if (!isGPUBuffer(view.source)) {
       throw new TypeError(`logits: encode reads a GPUBuffer, got ${show(view.source)}; sample() takes arrays`);
     }
-    this.#engine.encode(encoder, view, this.#tokensView(target, view), plans);
+    this.#engine.encode(encoder, view, this.#tokensView(target, view, plans[0]!.draws), plans);
   }
 
   /**
@@ -433,18 +433,19 @@ export class Sampler {
     return Math.floor((buffer.size - (buffer.size % 4)) / bytesPerLogit(this.logitsType));
   }
 
-  #tokensView({ tokens, tokensType, tokensOffset }: EncodeTarget, logits: LogitsView): TokensView {
+  #tokensView({ tokens, tokensType, tokensOffset }: EncodeTarget, logits: LogitsView, draws: number): TokensView {
     if (!isGPUBuffer(tokens)) throw new TypeError(`tokens: expected a GPUBuffer, got ${show(tokens)}`);
     usable("tokens", tokens);
     if (tokens === logits.source) throw new TypeError("tokens: expected another buffer than that of the logits");
     const words = oneOf("tokensType", tokensType ?? "uint32", ["uint32", "int64"]) === "int64" ? 2 : 1;
     const offset = integer("tokensOffset", tokensOffset ?? 0, 0, Number.MAX_SAFE_INTEGER);
-    if ((offset + logits.rows) * words * 4 > tokens.size) {
+    const count = logits.rows * draws;
+    if ((offset + count) * words * 4 > tokens.size) {
       throw new RangeError(
-        `tokens: ${logits.rows} token(s) of ${words * 4} bytes from offset ${offset} do not fit a buffer of ${tokens.size} bytes`,
+        `tokens: ${count} token(s) of ${words * 4} bytes from offset ${offset} do not fit a buffer of ${tokens.size} bytes`,
       );
     }
-    return { buffer: tokens, offset, words };
+    return { buffer: tokens, offset, words, draws, weightsFirst: 0 };
   }
 }
 

@@ -7,6 +7,7 @@ const FLAG_TOP_P = 8u;
 const FLAG_MIN_P = 16u;
 const FLAG_MIN_P_FIRST = 32u; // the mass that top-p measures leaves out what min-p removes
 const FLAG_POSITION = 64u; // the position is given; else it is the row's counter
+const FLAG_WITHOUT_REPLACEMENT = 128u; // no token is drawn twice
 
 #if STAGES
 // The stages of a row, where they are more than top-k, top-p and min-p. Twin: StagePlan in src/stages.ts.
@@ -65,6 +66,8 @@ struct Call {
   zero: u32, // always 0, which no compiler knows: see `times`
   output: u32, // what write writes, in elements from token_first on
   plan_stride: u32, // of a row, in plans without stages, for the kernels that know nothing of stages
+  draws: u32, // tokens of a row
+  weights_first: u32, // word of tokens where draws leaves their weights; 0: nowhere
   plans: array<Plan>,
 }
 

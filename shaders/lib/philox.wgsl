@@ -15,7 +15,7 @@ fn philox4x32(counter: vec4<u32>, key: vec2<u32>) -> vec4<u32> {
   return x;
 }
 
-// The uniform 64-bit integer of one token draw, as (low, high).
-fn uniform_of(seed: vec2<u32>, position: vec2<u32>) -> vec2<u32> {
-  return philox4x32(vec4(position, 0u, PURPOSE_DRAW), seed).yx;
+// The uniform 64-bit integer of one token draw, as (low, high); draws of a row are numbered from 0.
+fn uniform_of(seed: vec2<u32>, position: vec2<u32>, number: u32) -> vec2<u32> {
+  return philox4x32(vec4(position, number, PURPOSE_DRAW), seed).yx;
 }

@@ -842,11 +842,15 @@ fn weigh_groups(kept: Part, base_key: u32, scale: f32) {
   storageBarrier();
 }
 
-// Draws from the masses of the groups: first a run of groups, then a run of quads in it, then a token.
-fn draw_group(kept: Part, scale: f32, u: vec2<u32>) {
+// Groups of a bin: whole tiles of LANES groups, since only those are consecutive tokens.
+fn groups_of_bin() -> u32 {
+  return ((call.groups + BINS - 1u) / BINS + LANES - 1u) / LANES * LANES;
+}
+
+// Adds the masses of the groups up in bins. Returns their sum.
+fn bin_groups() -> vec2<u32> {
   clear_bins();
-  // Whole tiles of LANES groups, since only those are consecutive tokens.
-  let groups = ((call.groups + BINS - 1u) / BINS + LANES - 1u) / LANES * LANES;
+  let groups = groups_of_bin();
   for (var bin = lid; bin < BINS; bin += WORKGROUP_SIZE) {
     var amount = vec2(0u);
     for (var group = bin * groups; group < min((bin + 1u) * groups, call.groups); group++) {
@@ -855,12 +859,17 @@ fn draw_group(kept: Part, scale: f32, u: vec2<u32>) {
     atomicStore(&bins[bin * 2u], amount.x);
     atomicStore(&bins[bin * 2u + 1u], amount.y);
   }
-  let total = scan_bins();
-  var rest = add64(draw_point(u, total), vec2(1u, 0u)); // the running sum has to reach this
-  let run = claim_bin(rest);
-  rest = sub64(rest, run.before);
+  return scan_bins();
+}
 
-  let quads = groups * QUADS;
+// After bin_groups(): draws the token whose running sum first exceeds the point: first a run of groups, then a run of quads
+// in it, then a token. In invocation 0, returns the running sum in front of the token.
+fn draw_at(kept: Part, scale: f32, point: vec2<u32>, total: vec2<u32>) -> vec2<u32> {
+  let goal = add64(point, vec2(1u, 0u)); // the running sum has to reach this
+  let run = claim_bin(goal);
+  var rest = sub64(goal, run.before);
+
+  let quads = groups_of_bin() * QUADS;
   let first = run.index * quads;
   let stride = (quads + BINS - 1u) / BINS;
   clear_bins();
@@ -884,6 +893,13 @@ fn draw_group(kept: Part, scale: f32, u: vec2<u32>) {
       i++;
     }
   }
+  return sub64(goal, rest);
+}
+
+// Draws from the masses of the groups.
+fn draw_group(kept: Part, scale: f32, u: vec2<u32>) {
+  let total = bin_groups();
+  draw_at(kept, scale, draw_point(u, total), total);
 }
 
 // The first token of the ordered row: the lowest id among the largest keys.

@@ -22,6 +22,14 @@ fn position_of(record: u32, plan: Plan) -> vec2<u32> {
   return position;
 }
 
+fn put_token(place: u32, token: u32) {
+  let word = call.token_first + place * call.token_stride;
+  tokens[word] = token;
+  if (call.token_stride == 2u) {
+    tokens[word + 1u] = 0u;
+  }
+}
+
 // Writes down what was drawn, and moves the row's counter on, whatever came of the row.
 fn finish(
   row_index: u32,
@@ -47,11 +55,7 @@ fn finish(
     records[record].after_id = kept.after.id;
     records[record].base_key = base_key;
     records[record].draw_scale = draw_scale;
-    let word = call.token_first + row_index * call.token_stride;
-    tokens[word] = drawn.token;
-    if (call.token_stride == 2u) {
-      tokens[word + 1u] = 0u;
-    }
+    put_token(row_index * call.draws, drawn.token);
     let next = add64(position, vec2(1u, 0u));
     records[record].position_low = next.x;
     records[record].position_high = next.y;

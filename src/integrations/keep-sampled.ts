@@ -1,4 +1,4 @@
-import { planRows, type SamplingParams } from "../params.ts";
+import { planRows, refuseDraws, type SamplingParams } from "../params.ts";
 import { MAX_HISTORY } from "../processing.ts";
 import { sampleRow } from "../reference/draw.ts";
 import { processed, type ProcessScratch, processScratch } from "../reference/process.ts";
@@ -44,6 +44,7 @@ export class RowSampler {
    * @throws TypeError or RangeError for bad parameters; Error for a row in which no token can be sampled
    */
   keepSampled(rows: readonly Row[], params: SamplingParams | readonly SamplingParams[]): void {
+    refuseDraws(params);
     const vocabSize = rows[0]!.logits.length;
     const plans = planRows(params, rows.length, vocabSize, { maxHistory: MAX_HISTORY, gpu: false });
     if (this.#scratch?.row.length !== vocabSize) this.#scratch = undefined;

@@ -7,7 +7,7 @@
  * @module
  */
 import { show } from "../check.ts";
-import { planRows, type SamplingParams } from "../params.ts";
+import { planRows, refuseDraws, type SamplingParams } from "../params.ts";
 import { MAX_HISTORY } from "../processing.ts";
 import type { LogitsType } from "../reference/convert.ts";
 import { type BatchParams, createSampler, type Sampler } from "../sampler.ts";
@@ -149,6 +149,7 @@ export class OrtSampler {
    */
   sample(logits: OrtTensor, params: BatchParams = {}): OrtTensor {
     this.#alive();
+    refuseDraws(params);
     if (logits.location !== "gpu-buffer") {
       throw new TypeError(
         `logits: expected a tensor in a GPU buffer, got one at "${logits.location}"; make the session with preferredOutputLocation: "gpu-buffer"`,
@@ -315,6 +316,7 @@ class CpuSampler {
   }
 
   async sample(logits: OrtTensor, params: BatchParams): Promise<OrtTensor> {
+    refuseDraws(params);
     const { data } = logits;
     // Some browsers have a Float16Array, and ONNX Runtime then uses it: its bits are what the sampler reads.
     const bits =

@@ -140,18 +140,35 @@ function keptWeight(logits: Float32Array, start: number, end: number, cut: Cut, 
 }
 
 /** Draws from what the stages have left. */
-function drawStaged({ tokens, weights, next }: Staged, [high, low]: readonly [number, number]): RowSample {
+function drawStaged(staged: Staged, [high, low]: readonly [number, number]): RowSample {
+  const { tokens, weights, places } = inIdOrder(staged);
   const total = sum(weights);
-  let rest = drawPoint(high, low, total);
-  // Token ids and places in one number each, to be put in order of ids.
-  const byId = Float64Array.from(tokens, (token, index) => token * tokens.length + index).sort();
-  for (const joined of byId) {
-    const index = joined % tokens.length;
-    const weight = weights[index]!;
-    if (rest < weight) return { ...sampled(tokens[index]!, weight, total), state: next(index) };
-    rest -= weight;
-  }
-  throw new Error("unreachable: the draw point lies below the mass");
+  const index = indexAt(weights, drawPoint(high, low, total));
+  return { ...sampled(tokens[index]!, weights[index]!, total), state: staged.next(places[index]!) };
+}
+
+/** A copy in the order in which a draw walks through tokens; and where in the list each was. */
+export function inIdOrder({ tokens, weights }: Pick<Staged, "tokens" | "weights">): {
+  readonly tokens: Uint32Array;
+  readonly weights: Uint32Array;
+  readonly places: Uint32Array;
+} {
+  // Token ids and places in one number each.
+  const joined = Float64Array.from(tokens, (token, place) => token * tokens.length + place).sort();
+  const places = Uint32Array.from(joined, (number) => number % tokens.length);
+  return {
+    tokens: places.map((place) => tokens[place]!),
+    weights: places.map((place) => weights[place]!),
+    places,
+  };
+}
+
+/** The first place whose running sum is greater than the draw point. */
+export function indexAt(weights: Uint32Array, point: number): number {
+  let rest = point;
+  let index = 0;
+  for (; rest >= weights[index]!; index++) rest -= weights[index]!;
+  return index;
 }
 
 /** The first token of the ordered row. */

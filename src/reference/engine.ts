@@ -9,11 +9,13 @@ import {
   type TokensView,
 } from "../engine.ts";
 import type { HistoryTokens } from "../history.ts";
-import { type OutputPlan, outputsOf, toldOf } from "../outputs.ts";
+import { type OutputPlan, outputsOf } from "../outputs.ts";
+import { resultOf } from "../result.ts";
 import type { RowPlan } from "../params.ts";
 import { append } from "./append.ts";
 import { type LogitsType, widen } from "./convert.ts";
-import { logprobOf, type RowSample, type RowStatus, sampleRow } from "./draw.ts";
+import { type RowSample, sampleRow } from "./draw.ts";
+import { draws } from "./draws.ts";
 import { emptyHistory, type RowHistory, tokenAt } from "./history.ts";
 import { list, normalize, type RowCandidates, type RowContext } from "./list.ts";
 import { max } from "./max.ts";
@@ -52,9 +54,7 @@ export class CpuEngine implements Engine {
 
   // The work is done before the promise is made, so that the caller may reuse the logits at once.
   sample(logits: LogitsView, plans: readonly RowPlan[]): Promise<SampleResult> {
-    const tokens = new Uint32Array(logits.rows);
-    const logprobs = new Float32Array(logits.rows);
-    const status: RowStatus[] = [];
+    const all: (readonly RowSample[])[] = [];
     const outputs = outputsOf(plans);
     const told: RowNumbers[] = [];
     for (let row = 0; row < logits.rows; row++) {
@@ -67,43 +67,41 @@ export class CpuEngine implements Engine {
       const history = this.history.row(row);
       if (history !== undefined) append(history, [sample.token]);
       this.#positions[row] = BigInt.asUintN(64, position + 1n);
-      tokens[row] = sample.token;
-      logprobs[row] = logprobOf(sample);
-      status.push(sample.status);
-      if (outputs !== undefined) {
-        const numbers = this.#report(logits, row, asSampled, plan, outputs[row]!, sample, context);
-        logprobs[row] = numbers.logprobs[0]!;
-        told.push(numbers);
-      }
+      const asked = outputs?.[row];
+      if (plan.draws === 1 && asked === undefined) all.push([sample]);
+      else all.push(this.#further(logits, row, asSampled, plan, sample, context, asked, told));
     }
-    return Promise.resolve({ tokens, logprobs, status, ...(outputs && toldOf(told, outputs)) });
+    return Promise.resolve(resultOf(all, outputs && { rows: told, plans: outputs }));
   }
 
-  /** What is told of a row besides its token. */
-  #report(
+  /** All draws of a row; what is told of them besides goes to `told`. */
+  #further(
     logits: LogitsView,
     row: number,
     asSampled: Float32Array,
     plan: RowPlan,
-    outputs: OutputPlan,
     sample: RowSample,
     context: RowContext,
-  ): RowNumbers {
+    asked: OutputPlan | undefined,
+    told: RowNumbers[],
+  ): readonly RowSample[] {
+    const several = plan.draws > 1;
     const sampled = { logits: asSampled, row: max(asSampled) };
-    const given = outputs.mode === "raw" ? this.#row(logits, row) : asSampled;
-    const kept = needsKept(outputs, plan) ? list(asSampled, plan, sampled.row, context) : undefined;
+    const needs = several || (asked !== undefined && needsKept(asked, plan));
+    const kept = needs ? list(asSampled, plan, sampled.row, context) : undefined;
+    const samples = several ? draws(kept!, plan, context.seed, context.position, sample) : [sample];
+    if (asked === undefined) return samples;
+    const given = asked.mode === "raw" ? this.#row(logits, row) : asSampled;
     const drawScale = kept?.scale ?? plan.drawScale;
-    const told = report(
-      {
-        told: given === asSampled ? sampled : { logits: given, row: max(given) },
-        sampled,
-        kept,
-        drawScale,
-        drawn: [sample.token],
-      },
-      outputs,
-    );
-    return numbersOf(told, outputs, [sample], drawScale);
+    const input = {
+      told: given === asSampled ? sampled : { logits: given, row: max(given) },
+      sampled,
+      kept,
+      drawScale,
+      drawn: samples.map(({ token }) => token),
+    };
+    told.push(numbersOf(report(input, asked), asked, samples, drawScale));
+    return samples;
   }
 
   candidates(logits: LogitsView, plans: readonly RowPlan[]): Promise<RowCandidates[]> {

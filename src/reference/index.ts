@@ -19,6 +19,7 @@ export { bitsOfHalf, type LogitsType, widen } from "./convert.ts";
 export { count } from "./count.ts";
 export { filter, type Filtered } from "./cut.ts";
 export { best, draw, logprobOf, type RowSample, type RowStatus, sampleRow } from "./draw.ts";
+export { draws } from "./draws.ts";
 export { emptyHistory, type RowHistory, tokenAt } from "./history.ts";
 export { list, normalize, type RowCandidates, type RowContext, type WeightedCandidates } from "./list.ts";
 export { type Cut, isKept, KEEP_ALL, mass } from "./mass.ts";

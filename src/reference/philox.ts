@@ -42,9 +42,9 @@ export function philox4x32(
   return [x0, x1, x2, x3];
 }
 
-/** The uniform 64-bit integer of one token draw, as (high, low) words. */
-export function uniformOf(seed: bigint, position: bigint): [high: number, low: number] {
-  const [x0, x1] = philox4x32([...words(position), 0, PURPOSE.draw], words(seed));
+/** The uniform 64-bit integer of one token draw, as (high, low) words; the draws of a row are numbered from 0. */
+export function uniformOf(seed: bigint, position: bigint, number: number = 0): [high: number, low: number] {
+  const [x0, x1] = philox4x32([...words(position), number, PURPOSE.draw], words(seed));
   return [x0, x1];
 }
 

@@ -4,7 +4,17 @@ import type { RowSample } from "./draw.ts";
 import { inOrder } from "./cut.ts";
 import type { WeightedCandidates } from "./list.ts";
 import type { RowMax } from "./max.ts";
-import { bitsFloat, bitsOfKey, clampLogit, distance, distanceScale, exp2fix, floatBits, keyOfBits } from "./numeric.ts";
+import {
+  bitsFloat,
+  bitsOfKey,
+  clampLogit,
+  distance,
+  distanceScale,
+  exp2fix,
+  floatBits,
+  keyOfBits,
+  NO_TOKEN,
+} from "./numeric.ts";
 
 /** Scale of the weights at temperature 1. */
 export const UNIT_SCALE: number = distanceScale(1);
@@ -230,7 +240,7 @@ export function numbersOf(
   const entropy = Math.LN2 * (told.information / mass + Math.log2(mass / 2 ** 31));
   return {
     logprobs: samples.map((sample, index) => {
-      if (plan.mode === "kept" || sample.status !== "ok") return Math.log(sample.weight / sample.mass);
+      if (plan.mode === "kept" || sample.token === NO_TOKEN) return Math.log(sample.weight / sample.mass);
       return logprobOf(told.drawn[index]!.key);
     }),
     ranks: told.drawn.map(({ rank }) => rank),

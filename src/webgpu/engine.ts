@@ -8,14 +8,14 @@ import {
   type TokensView,
 } from "../engine.ts";
 import { outputsOf } from "../outputs.ts";
+import { resultOf } from "../result.ts";
 import type { RowPlan } from "../params.ts";
 import { bytesPerLogit, type LogitsType } from "../reference/convert.ts";
-import { logprobOf, type RowStatus } from "../reference/draw.ts";
 import { normalize, type RowCandidates } from "../reference/list.ts";
 import { lossOf } from "./device.ts";
 import { type KernelName, STORAGE_BUFFERS, WORKGROUP_STORAGE } from "./kernels.ts";
 import { type OutputJob, Outputs } from "./outputs.ts";
-import { isStaged, needsMass, needsMassRoom, packCall, RECORD_WORDS, unpackRecord } from "./pack.ts";
+import { type CallShape, isStaged, needsMass, needsMassRoom, packCall, RECORD_WORDS, unpackRecord } from "./pack.ts";
 import { furtherPipelines, type Pipelines, pipelinesFor, type Variant } from "./pipelines.ts";
 import { type GpuHistory, type PlacedControls, Processing } from "./processing.ts";
 import { CHECK_HISTORY, CHECK_ROWS, CHECK_VOCAB, selfCheck } from "./self-check.ts";
@@ -70,12 +70,9 @@ interface Part {
 }
 
 /** What a call may have besides the usual. */
-interface CallExtras {
+interface CallExtras extends Partial<Pick<CallShape, "output" | "tokenFirst" | "tokenStride">> {
   /** The seed of a row that is given none. */
   readonly seedOf?: (row: number) => bigint;
-  /** Elements from row to row of an output, and what it is. */
-  readonly stride?: number;
-  readonly kind?: number;
 }
 
 /** What was found right: the kernels, and whether also those for processed logits. */
@@ -211,19 +208,14 @@ export class WebGpuEngine implements Engine {
   async sample(logits: LogitsView, plans: readonly RowPlan[]): Promise<SampleResult> {
     const bytes = 4 * RECORD_WORDS * logits.rows;
     const outputs = outputsOf(plans);
-    const job = outputs && this.#outputs.job(outputs);
+    const { draws } = plans[0]!;
+    const job = outputs !== undefined || draws > 1 ? this.#outputs.job(outputs, logits.rows, draws) : undefined;
     const words = await this.#run(bytes + (job?.bytes ?? 0), (readback) => {
-      const tokens = job?.start() ?? { buffer: this.#workspace.tokens, offset: 0, words: 1 };
+      const tokens = job?.start() ?? this.#scratchTokens();
       for (const part of this.#uploaded(logits)) {
         const encoder = this.#encoder("sample");
-        this.#record(
-          encoder,
-          part.view,
-          tokens,
-          plans.slice(part.firstRow, part.firstRow + part.view.rows),
-          part.firstRow,
-          job,
-        );
+        const ofPart = plans.slice(part.firstRow, part.firstRow + part.view.rows);
+        this.#record(encoder, part.view, tokens, ofPart, part.firstRow, job);
         if (part.last) {
           encoder.copyBufferToBuffer(this.#workspace.records, 0, readback, 0, bytes);
           job?.fetch(encoder, readback, bytes);
@@ -231,19 +223,8 @@ export class WebGpuEngine implements Engine {
         this.#device.queue.submit([encoder.finish()]);
       }
     });
-    const result = {
-      tokens: new Uint32Array(logits.rows),
-      logprobs: new Float32Array(logits.rows),
-      status: [] as RowStatus[],
-    };
-    for (let row = 0; row < logits.rows; row++) {
-      const sample = unpackRecord(words, row);
-      result.tokens[row] = sample.token;
-      result.logprobs[row] = logprobOf(sample);
-      result.status.push(sample.status);
-    }
-    if (job !== undefined) return { ...result, ...job.told(words.subarray(0, bytes / 4), words.subarray(bytes / 4)) };
-    return result;
+    if (job !== undefined) return job.result(words.subarray(0, bytes / 4), words.subarray(bytes / 4));
+    return resultOf(plans.map((_, row) => [unpackRecord(words, row)]));
   }
 
   encode(encoder: GPUCommandEncoder, logits: LogitsView, tokens: TokensView, plans: readonly RowPlan[]): void {
@@ -314,11 +295,12 @@ export class WebGpuEngine implements Engine {
     const staged = isStaged(plans);
     const chunks = this.#chunks(logits, plans);
     const ring = this.#workspace.ring(staged, encoder, chunks.length);
-    const workspace = this.#workspace.bindGroup(plans.some(needsMassRoom), ring);
+    const several = tokens.draws > 1;
+    const workspace = this.#workspace.bindGroup(several || plans.some(needsMassRoom), ring);
     // Everything that can fail comes before the first command.
     const offsets = chunks.map((chunk) => {
       const row = firstRow + chunk.firstRow;
-      return ring.place(encoder, this.#call(chunk, logits.rowStride, row, tokens.offset + row, tokens.words, staged));
+      return ring.place(encoder, this.#call(chunk, logits.rowStride, row, tokens, staged));
     });
     const controls = this.#place(encoder, chunks, ring);
     const target = this.#target(tokens.buffer);
@@ -333,7 +315,11 @@ export class WebGpuEngine implements Engine {
       pass.setBindGroup(1, workspace, [offset]);
       const variant = { processed: placed !== undefined, staged };
       this.#dispatch(pass, chunk, variant);
-      if (job !== undefined) {
+      if (several) {
+        pass.setPipeline(this.#kernel("draws", variant));
+        pass.dispatchWorkgroups(chunk.rows);
+      }
+      if (job?.reports === true) {
         this.#report(pass, job, firstRow + chunk.firstRow, chunk.rows, variant, () => {
           pass.setBindGroup(0, this.#input(source, chunk, false));
         });
@@ -362,10 +348,14 @@ export class WebGpuEngine implements Engine {
       const row = firstRow + chunk.firstRow;
       const range = this.#outputRange(output, chunk);
       return {
-        draw: ring.place(encoder, this.#call(chunk, logits.rowStride, row, row, 1, staged)),
+        draw: ring.place(encoder, this.#call(chunk, logits.rowStride, row, this.#scratchTokens(), staged)),
         write: ring.place(
           encoder,
-          this.#call(chunk, logits.rowStride, row, range.first, 1, staged, { stride: output.rowStride, kind }),
+          this.#call(chunk, logits.rowStride, row, this.#scratchTokens(), staged, {
+            output: kind,
+            tokenFirst: range.first,
+            tokenStride: output.rowStride,
+          }),
         ),
         group: range.group,
       };
@@ -505,11 +495,11 @@ export class WebGpuEngine implements Engine {
     { first, rowMap, plans }: Chunk,
     rowStride: number,
     firstRow: number,
-    firstToken: number,
-    words: 1 | 2,
+    { offset, words, draws, weightsFirst }: Omit<TokensView, "buffer">,
     staged: boolean,
-    { seedOf = this.#options.seedOf, stride, kind }: CallExtras = {},
+    { seedOf = this.#options.seedOf, ...extras }: CallExtras = {},
   ): Uint32Array<ArrayBuffer> {
+    const firstToken = firstRow * draws;
     const shape = {
       vocab: this.#options.vocabSize,
       groups: this.#groups,
@@ -517,9 +507,11 @@ export class WebGpuEngine implements Engine {
       rowStride,
       rowMap,
       firstRow,
-      tokenFirst: firstToken * words,
-      tokenStride: stride ?? words,
-      output: kind ?? 0,
+      tokenFirst: (offset + firstToken) * words,
+      tokenStride: words,
+      draws,
+      weightsFirst: weightsFirst === 0 ? 0 : weightsFirst + firstToken,
+      ...extras,
     };
     return packCall(shape, plans, seedOf, staged);
   }
@@ -597,6 +589,11 @@ export class WebGpuEngine implements Engine {
       this.#targets.set(buffer, group);
     }
     return group;
+  }
+
+  /** Where tokens go that nobody wants. */
+  #scratchTokens(): TokensView {
+    return { buffer: this.#workspace.tokens, offset: 0, words: 1, draws: 1, weightsFirst: 0 };
   }
 
   #encoder(noun: string): GPUCommandEncoder {
@@ -806,7 +803,7 @@ export class WebGpuEngine implements Engine {
       const records = make("records", 4 * RECORD_WORDS * rows, USAGE.STORAGE | USAGE.COPY_DST);
       const seedOf = (row: number): bigint => this.#options.seedOf(firstRow + row);
       chunks.forEach((chunk, index) => {
-        const call = this.#call(chunk, logits.rowStride, chunk.firstRow, chunk.firstRow, 1, staged, { seedOf });
+        const call = this.#call(chunk, logits.rowStride, chunk.firstRow, this.#scratchTokens(), staged, { seedOf });
         this.#device.queue.writeBuffer(calls, index * slot, call);
       });
       // So is the history: what is drawn meanwhile is appended to the other one.

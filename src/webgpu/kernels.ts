@@ -5,6 +5,7 @@ import append from "../../shaders/append.wgsl?raw";
 import clear from "../../shaders/clear.wgsl?raw";
 import count from "../../shaders/count.wgsl?raw";
 import draw from "../../shaders/draw.wgsl?raw";
+import draws from "../../shaders/draws.wgsl?raw";
 import list from "../../shaders/list.wgsl?raw";
 import mass from "../../shaders/mass.wgsl?raw";
 import max from "../../shaders/max.wgsl?raw";
@@ -15,7 +16,7 @@ import write from "../../shaders/write.wgsl?raw";
 import type { LibraryName } from "./shader.ts";
 
 export type FirstKernelName = "max" | "mass" | "draw" | "list";
-export type KernelName = FirstKernelName | "stages" | "report" | "write";
+export type KernelName = FirstKernelName | "stages" | "draws" | "report" | "write";
 /** Kernels that nearly every call needs, compiled with the sampler. */
 export const FIRST_KERNELS: readonly FirstKernelName[] = ["max", "mass", "draw", "list"];
 /** Kernels that work on logits before the others do, compiled when they are first needed. */
@@ -109,6 +110,14 @@ export const KERNELS: Readonly<Record<KernelName, Kernel>> = {
     subgroups: false,
     library: "draw",
   },
+  draws: {
+    source: draws,
+    entryPoint: "draws_main",
+    groups: ["inputs", "workspace", "tokens"],
+    per: "row",
+    subgroups: false,
+    library: "draw",
+  },
   list: {
     source: list,
     entryPoint: "list_main",
@@ -136,7 +145,7 @@ export const KERNELS: Readonly<Record<KernelName, Kernel>> = {
 /** Whether there is a kernel for calls without stages, and for those with. */
 export function stagesOf(name: KernelName): readonly boolean[] {
   if (name === "stages") return [true];
-  return name === "list" || name === "report" || name === "write" ? [false, true] : [false];
+  return ["draws", "list", "report", "write"].includes(name) ? [false, true] : [false];
 }
 
 const PROCESSING = { groups: ["inputs", "processing"], per: "group", subgroups: false, library: "processing" } as const;

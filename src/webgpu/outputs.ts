@@ -1,16 +1,18 @@
 /**
  * What a call gives besides tokens, on the GPU: asks the kernels that run after the draw, and reads their answers.
  */
-import type { TokensView } from "../engine.ts";
-import { type OutputPlan, type SampleOutputs, toldOf } from "../outputs.ts";
-import { floatBits } from "../reference/numeric.ts";
-import { numbersOf, type RowNumbers, type RowReport, UNIT_SCALE } from "../reference/report.ts";
+import type { SampleResult, TokensView } from "../engine.ts";
+import type { OutputPlan } from "../outputs.ts";
+import { resultOf } from "../result.ts";
+import type { RowSample } from "../reference/draw.ts";
+import { floatBits, NO_TOKEN } from "../reference/numeric.ts";
+import { numbersOf, type RowReport, UNIT_SCALE } from "../reference/report.ts";
 import { drawScaleOf, unpackRecord } from "./pack.ts";
 import type { Pipelines } from "./pipelines.ts";
 import { USAGE, type Workspace } from "./workspace.ts";
 
 /** Words of a request, and of the part of an answer that every row has; see `shaders/report.wgsl`. */
-const REQUEST_WORDS = 9;
+const REQUEST_WORDS = 8;
 const ANSWER_WORDS = 11;
 /** Words of a drawn token, and of a listed one. */
 const DRAWN_WORDS = 2;
@@ -51,25 +53,34 @@ export class Outputs {
     return this.#reports;
   }
 
-  /** What a call asks of its rows. */
-  job(plans: readonly OutputPlan[]): OutputJob {
-    return new OutputJob(this, plans);
+  /**
+   * What a call gives besides one token a row.
+   *
+   * @param plans what it asks of its rows, if anything
+   * @param rows of the call
+   * @param draws tokens of a row
+   */
+  job(plans: readonly OutputPlan[] | undefined, rows: number, draws: number): OutputJob {
+    return new OutputJob(this, plans, rows, draws);
   }
 }
 
-/** Requests, chosen tokens, room for drawn tokens and for answers; all but the first two are 0. */
+/** Requests and chosen tokens; then room for drawn tokens, for their weights if there are several of a row, and for answers, all 0. */
 export interface Requests {
   readonly words: Uint32Array<ArrayBuffer>;
   readonly firstToken: number;
+  /** 0: there is no room for weights. */
+  readonly firstWeight: number;
   readonly firstAnswer: number;
 }
 
 /** Packs what is asked of rows. */
-export function packRequests(plans: readonly OutputPlan[]): Requests {
+export function packRequests(plans: readonly OutputPlan[], rows: number = plans.length, draws: number = 1): Requests {
   const chosen = plans.reduce((sum, plan) => sum + plan.chosen.length, 0);
   const firstToken = REQUEST_WORDS * plans.length + chosen;
-  const firstAnswer = firstToken + plans.length;
-  const words = new Uint32Array(firstAnswer + plans.reduce((sum, plan) => sum + answerWords(plan), 0));
+  const firstWeight = draws > 1 ? firstToken + rows * draws : 0;
+  const firstAnswer = firstToken + rows * (draws > 1 ? 2 * draws : 1);
+  const words = new Uint32Array(firstAnswer + plans.reduce((sum, plan) => sum + answerWords(plan, draws), 0));
   let choice = REQUEST_WORDS * plans.length;
   let answer = firstAnswer;
   for (const [row, plan] of plans.entries()) {
@@ -79,42 +90,61 @@ export function packRequests(plans: readonly OutputPlan[]): Requests {
       (plan.mode === "raw" ? ASK.raw : 0) |
       (plan.mode === "kept" ? ASK.kept : 0) |
       (plan.adapted ? ASK.adapted : 0);
-    const drawn = [firstToken + row, 1, 1];
+    const drawn = [firstToken + row * draws, draws];
     words.set(
       [flags, plan.top, choice, plan.chosen.length, ...drawn, answer, floatBits(UNIT_SCALE)],
       row * REQUEST_WORDS,
     );
     words.set(plan.chosen, choice);
     choice += plan.chosen.length;
-    answer += answerWords(plan);
+    answer += answerWords(plan, draws);
   }
-  return { words, firstToken, firstAnswer };
+  return { words, firstToken, firstWeight, firstAnswer };
 }
 
 /** One call's requests and answers. */
 export class OutputJob {
   readonly #outputs: Outputs;
   readonly #plans: readonly OutputPlan[];
+  readonly #rows: number;
+  readonly #draws: number;
   readonly #requests: Requests;
+  /** The first word that comes back. */
+  readonly #first: number;
   #reports: { readonly buffer: GPUBuffer; readonly group: GPUBindGroup } | undefined;
 
-  constructor(outputs: Outputs, plans: readonly OutputPlan[]) {
+  constructor(outputs: Outputs, plans: readonly OutputPlan[] | undefined, rows: number, draws: number) {
     this.#outputs = outputs;
-    this.#plans = plans;
-    this.#requests = packRequests(plans);
+    this.#plans = plans ?? [];
+    this.#rows = rows;
+    this.#draws = draws;
+    this.#requests = packRequests(this.#plans, rows, draws);
+    // A single token is in its row's record.
+    this.#first = draws > 1 ? this.#requests.firstToken : this.#requests.firstAnswer;
   }
 
-  /** Bytes of all answers. */
+  /** Whether rows have to be reported on. */
+  get reports(): boolean {
+    return this.#plans.length > 0;
+  }
+
+  /** Bytes of what comes back. */
   get bytes(): number {
-    return 4 * (this.#requests.words.length - this.#requests.firstAnswer);
+    return 4 * (this.#requests.words.length - this.#first);
   }
 
   /** Puts the requests where the GPU finds them. Returns where the tokens have to be drawn to. */
   start(): TokensView {
-    const { words, firstToken } = this.#requests;
+    const { words, firstToken, firstWeight } = this.#requests;
     this.#reports = this.#outputs.reports(words.length);
     this.#outputs.device.queue.writeBuffer(this.#reports.buffer, 0, words);
-    return { buffer: this.#reports.buffer, offset: firstToken, words: 1 };
+    return {
+      buffer: this.#reports.buffer,
+      offset: firstToken,
+      words: 1,
+      draws: this.#draws,
+      weightsFirst: firstWeight,
+    };
   }
 
   /**
@@ -139,33 +169,44 @@ export class OutputJob {
     return this.#reports!.group;
   }
 
-  /** Records the copy of the answers, to a byte of the readback. */
+  /** Records the copy of all that comes back, to a byte of the readback. */
   fetch(encoder: GPUCommandEncoder, readback: GPUBuffer, to: number): void {
-    encoder.copyBufferToBuffer(this.#reports!.buffer, 4 * this.#requests.firstAnswer, readback, to, this.bytes);
+    encoder.copyBufferToBuffer(this.#reports!.buffer, 4 * this.#first, readback, to, this.bytes);
   }
 
-  /** What the rows were asked for, from their records and the answers. */
-  told(records: Uint32Array, answers: Uint32Array): SampleOutputs & { readonly logprobs: Float32Array } {
-    const rows: RowNumbers[] = [];
-    let at = 0;
-    for (const [row, plan] of this.#plans.entries()) {
-      const words = answers.subarray(at, (at += answerWords(plan)));
-      rows.push(numbersOf(unpackReport(words, plan), plan, [unpackRecord(records, row)], drawScaleOf(records, row)));
-    }
-    return { logprobs: Float32Array.from(rows.flatMap(({ logprobs }) => logprobs)), ...toldOf(rows, this.#plans) };
+  /** The result of the call, from the rows' records and what has come back. */
+  result(records: Uint32Array, back: Uint32Array): SampleResult {
+    const samples = Array.from({ length: this.#rows }, (_, row): readonly RowSample[] => {
+      const sample = unpackRecord(records, row);
+      if (this.#draws === 1) return [sample];
+      const { status, mass } = sample;
+      return Array.from({ length: this.#draws }, (_, draw): RowSample => {
+        const place = row * this.#draws + draw;
+        const [token, weight] = [back[place]!, back[this.#rows * this.#draws + place]!];
+        return { token, status, weight, mass: token === NO_TOKEN ? 0 : mass };
+      });
+    });
+    if (!this.reports) return resultOf(samples);
+    let at = this.#requests.firstAnswer - this.#first;
+    const rows = this.#plans.map((plan, row) => {
+      const words = back.subarray(at, (at += answerWords(plan, this.#draws)));
+      return numbersOf(unpackReport(words, plan, this.#draws), plan, samples[row]!, drawScaleOf(records, row));
+    });
+    return resultOf(samples, { rows, plans: this.#plans });
   }
 }
 
 /** Words of a row's answer. */
-export function answerWords({ top, chosen }: OutputPlan): number {
-  return ANSWER_WORDS + DRAWN_WORDS + LISTED_WORDS * top + chosen.length;
+export function answerWords({ top, chosen }: OutputPlan, draws: number = 1): number {
+  return ANSWER_WORDS + DRAWN_WORDS * draws + LISTED_WORDS * top + chosen.length;
 }
 
 /** Reads a row's answer. */
-export function unpackReport(words: Uint32Array, plan: OutputPlan): RowReport {
+export function unpackReport(words: Uint32Array, plan: OutputPlan, draws: number = 1): RowReport {
   const long = (at: number): number => words[at + 1]! * 2 ** 32 + words[at]!;
-  const list = words.subarray(ANSWER_WORDS + DRAWN_WORDS);
+  const list = words.subarray(ANSWER_WORDS + DRAWN_WORDS * draws);
   const listed = Array.from({ length: words[10]! }, (_, index) => index * LISTED_WORDS);
+  const drawn = Array.from({ length: draws }, (_, index) => ANSWER_WORDS + index * DRAWN_WORDS);
   return {
     baseKey: words[0]!,
     keptCount: words[1]!,
@@ -173,7 +214,7 @@ export function unpackReport(words: Uint32Array, plan: OutputPlan): RowReport {
     information: long(4),
     keptMass: long(6),
     wholeMass: long(8),
-    drawn: [{ rank: words[ANSWER_WORDS]!, key: words[ANSWER_WORDS + 1]! }],
+    drawn: drawn.map((place) => ({ rank: words[place]!, key: words[place + 1]! })),
     top: {
       tokens: Uint32Array.from(listed, (place) => list[place]!),
       keys: Uint32Array.from(listed, (place) => list[place + 1]!),

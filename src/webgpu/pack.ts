@@ -8,7 +8,7 @@ import { words } from "../reference/philox.ts";
 import { type StageName, STAGES, type StagePlan } from "../stages.ts";
 
 /** Words of the `Call` header, of one `Plan`, and of the `Stages` in it: as many as of whole plans. */
-const CALL_WORDS = 8;
+const CALL_WORDS = 10;
 const PLAN_WORDS = 12;
 const STAGES_WORDS = 24;
 /** Words of one `RowRecord`. */
@@ -24,7 +24,16 @@ const STATUS: readonly RowStatus[] = ["ok", "masked", "nan"];
 /** A top-k up to here never needs the masses of groups (`TOP_K_REACH` in `draw.wgsl`). */
 export const TOP_K_REACH = 512;
 
-const FLAG = { greedy: 1, mass: 2, topK: 4, topP: 8, minP: 16, minPFirst: 32, position: 64 } as const;
+const FLAG = {
+  greedy: 1,
+  mass: 2,
+  topK: 4,
+  topP: 8,
+  minP: 16,
+  minPFirst: 32,
+  position: 64,
+  withoutReplacement: 128,
+} as const;
 
 /** What is the same for all rows of a dispatch. */
 export interface CallShape {
@@ -44,6 +53,10 @@ export interface CallShape {
   readonly tokenStride: number;
   /** What `write` writes; see `shaders/write.wgsl`. */
   readonly output?: number;
+  /** Tokens of a row; 1 if left out. */
+  readonly draws?: number;
+  /** Word of the bound token buffer where their weights begin; 0, or left out: they are not wanted. */
+  readonly weightsFirst?: number;
 }
 
 /** Bytes of a call with so many rows. */
@@ -95,6 +108,8 @@ export function packCall(
     0,
     shape.output ?? 0,
     stride / PLAN_WORDS,
+    shape.draws ?? 1,
+    shape.weightsFirst ?? 0,
   ]);
   for (let row = 0, at = CALL_WORDS; row < plans.length; row++, at += stride) {
     const plan = plans[row]!;
@@ -107,7 +122,8 @@ export function packCall(
       (plan.topP !== TOP_P_OFF ? FLAG.topP : 0) |
       (plan.minPDistance < MAX_DISTANCE ? FLAG.minP : 0) |
       (plan.minPFirst ? FLAG.minPFirst : 0) |
-      (plan.position !== undefined ? FLAG.position : 0);
+      (plan.position !== undefined ? FLAG.position : 0) |
+      (plan.replacement ? 0 : FLAG.withoutReplacement);
     out[at + 1] = plan.topK;
     out[at + 2] = plan.topP;
     out[at + 3] = plan.minPDistance;

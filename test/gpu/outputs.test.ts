@@ -3,11 +3,12 @@ import { describe, expect, test } from "vitest";
 import { createSampler, type LogitsType, type SamplerOptions, type SamplingParams } from "../../src/index.ts";
 import { outputsOf } from "../../src/outputs.ts";
 import { planRow } from "../../src/params.ts";
+import { draws as drawAll } from "../../src/reference/draws.ts";
 import { list } from "../../src/reference/list.ts";
 import { max } from "../../src/reference/max.ts";
 import { report } from "../../src/reference/report.ts";
 import type { BindGroupName, KernelName } from "../../src/webgpu/kernels.ts";
-import { answerWords, packRequests, unpackReport } from "../../src/webgpu/outputs.ts";
+import { answerWords, packRequests, type Requests, unpackReport } from "../../src/webgpu/outputs.ts";
 import { packCall, RECORD_WORDS, unpackRecord } from "../../src/webgpu/pack.ts";
 import { furtherPipelines, pipelinesFor } from "../../src/webgpu/pipelines.ts";
 import { type Tuning, tuningFor } from "../../src/webgpu/tuning.ts";
@@ -69,14 +70,9 @@ class Bench {
   readonly #groups: number;
   readonly #tuning: Tuning;
 
-  static async create(
-    logits: Float32Array,
-    params: readonly SamplingParams[],
-    reports: Uint32Array,
-    firstToken: number,
-  ) {
+  static async create(logits: Float32Array, params: readonly SamplingParams[], requests: Requests) {
     const tuning = tuningFor(device, false);
-    return new Bench(await pipelinesFor(device, "float32", tuning), tuning, logits, params, reports, firstToken);
+    return new Bench(await pipelinesFor(device, "float32", tuning), tuning, logits, params, requests);
   }
 
   private constructor(
@@ -84,8 +80,7 @@ class Bench {
     tuning: Tuning,
     logits: Float32Array,
     params: readonly SamplingParams[],
-    reports: Uint32Array,
-    firstToken: number,
+    { words: reports, firstToken, firstWeight }: Requests,
   ) {
     const rows = params.length;
     const vocab = logits.length / rows;
@@ -93,7 +88,8 @@ class Bench {
     this.#pipelines = pipelines;
     this.#further = furtherPipelines(device, pipelines, "float32", tuning);
     [this.#rows, this.#groups, this.#tuning] = [rows, groups, tuning];
-    const shape = { vocab, groups, first: 0, rowStride: vocab, firstRow: 0, tokenFirst: firstToken, tokenStride: 1 };
+    const place = { tokenFirst: firstToken, tokenStride: 1, draws: params[0]!.draws ?? 1, weightsFirst: firstWeight };
+    const shape = { vocab, groups, first: 0, rowStride: vocab, firstRow: 0, ...place };
     const plans = params.map((row) => planRow(row, vocab));
     const call = packCall(shape, plans, () => 0n);
     const guarded = new Uint32Array(reports.length + GUARD).fill(SENTINEL);
@@ -120,7 +116,7 @@ class Bench {
     pass.setBindGroup(1, group("workspace", "call", "delegates", "masses", "records"), [0]);
     for (const kernel of kernels) {
       pass.setPipeline(this.#further.kernel(kernel, { processed: false, staged: false }));
-      if (kernel === "draw") pass.setBindGroup(2, group("tokens", "reports"));
+      if (kernel === "draw" || kernel === "draws") pass.setBindGroup(2, group("tokens", "reports"));
       if (kernel === "report") pass.setBindGroup(2, group("reporting", "reports"));
       if (kernel === "max" || kernel === "mass") {
         pass.dispatchWorkgroups(Math.ceil(this.#groups / this.#tuning.streamWorkgroup), this.#rows);
@@ -145,21 +141,68 @@ class Bench {
   }
 }
 
+test("draws: tokens and weights of every row, with and without replacement", async () => {
+  const random = new Random(11);
+  for (const [vocab, draws] of [
+    [1, 2],
+    [7, 9],
+    [997, 64],
+    [5003, 5],
+  ] as const) {
+    const logits = batch(inputNames, vocab, inputNames.length, vocab);
+    const params = inputNames.map((_, row): SamplingParams => ({
+      ...paramSets[random.below(paramSets.length)],
+      seed: BigInt(row),
+      position: 2n ** 64n - 1n,
+      draws,
+      replacement: random.below(2) === 0,
+    }));
+    const requests = packRequests([], params.length, draws);
+    const bench = await Bench.create(logits, params, requests);
+    bench.run("max", "mass", "draw");
+    const before = await bench.read("records");
+    bench.run("draws");
+    expect(await bench.read("records"), "records stay").toEqual(before);
+    const words = await bench.read("reports");
+    for (const [row, input] of params.entries()) {
+      const plan = planRow(input, vocab);
+      const rowLogits = logits.subarray(row * vocab, (row + 1) * vocab);
+      const expected = drawAll(list(rowLogits, plan), plan, plan.seed!, plan.position!, unpackRecord(before, row));
+      const actual = expected.map(({ status, mass }, draw) => {
+        const [token, weight] = [words[row * draws + draw]!, words[requests.firstWeight + row * draws + draw]!];
+        return { token, status, weight, mass };
+      });
+      const name = `batch(inputNames, ${vocab}, …), row ${row}, ${inputNames[row]}: ${show(input)}`;
+      expect(actual, name).toEqual(expected);
+      expect(actual[0]!.token, name).toBe(unpackRecord(before, row).token);
+    }
+    bench.destroy();
+  }
+});
+
 test("report: masses, informations, counts, ranks, keys and lists of every row", async () => {
   const random = new Random(3);
-  for (const vocab of [3, 997, 5003]) {
+  for (const [vocab, draws] of [
+    [3, 1],
+    [997, 3],
+    [5003, 1],
+  ] as const) {
     const logits = batch(inputNames, vocab, inputNames.length, vocab);
     const params = inputNames.map((_, row): SamplingParams => ({
       ...paramSets[random.below(paramSets.length)],
       ...randomOutputs(random, vocab),
       seed: BigInt(row),
       position: 0n,
+      draws,
     }));
     const plans = params.map((row) => planRow(row, vocab));
     const outputs = outputsOf(plans)!;
-    const { words, firstToken, firstAnswer } = packRequests(outputs);
-    const bench = await Bench.create(logits, params, words, firstToken);
-    bench.run("max", "mass", "draw", "report");
+    const requests = packRequests(outputs, params.length, draws);
+    const { words, firstToken, firstAnswer } = requests;
+    const bench = await Bench.create(logits, params, requests);
+    bench.run("max", "mass", "draw");
+    if (draws > 1) bench.run("draws");
+    bench.run("report");
     const [records, reports] = [await bench.read("records"), await bench.read("reports")];
     expect(reports.subarray(0, firstToken), "requests stay").toEqual(words.subarray(0, firstToken));
     let at = firstAnswer;
@@ -167,15 +210,18 @@ test("report: masses, informations, counts, ranks, keys and lists of every row",
       const rowLogits = logits.subarray(row * vocab, (row + 1) * vocab);
       const sample = unpackRecord(records, row);
       const sampled = { logits: rowLogits, row: max(rowLogits) };
+      const kept = list(rowLogits, plan);
+      const drawn = draws === 1 ? [sample] : drawAll(kept, plan, plan.seed!, 0n, sample);
       const input = {
         told: sampled,
         sampled,
-        kept: list(rowLogits, plan),
+        kept,
         drawScale: plan.drawScale,
-        drawn: [sample.token],
+        drawn: drawn.map(({ token }) => token),
       };
       const expected = report(input, outputs[row]!);
-      const actual = unpackReport(reports.subarray(at, (at += answerWords(outputs[row]!))), outputs[row]!);
+      const answer = reports.subarray(at, (at += answerWords(outputs[row]!, draws)));
+      const actual = unpackReport(answer, outputs[row]!, draws);
       expect(actual, `batch(inputNames, ${vocab}, …), row ${row}: ${show(params[row]!)}`).toEqual(expected);
     }
     expect(at).toBe(reports.length);
@@ -197,9 +243,12 @@ describe("both engines tell the same", () => {
             const logits = convert(batch(inputNames, vocabSize, rows, 100 * round + call));
             const processes = (call + round) % 2 === 1;
             const staged = vocabSize === 1000;
+            const several = [1, 1, 5, 2][(round + call) % 4]!;
             const params = Array.from({ length: rows }, (_, row): SamplingParams => {
               const sets = staged && row % 2 === 0 ? stagedSets : paramSets;
               return {
+                draws: several,
+                replacement: random.below(2) === 0,
                 ...sets[(row + 7 * call) % sets.length],
                 ...randomOutputs(random, vocabSize),
                 ...(processes && row % 3 !== 0 && randomProcess(random, vocabSize)),

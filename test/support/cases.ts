@@ -118,13 +118,20 @@ export function show(params: SamplingParams): string {
 
 /** Where two results of the same call differ first, or undefined. Integers and bits, no tolerance. */
 export function sampleDifference(actual: SampleResult, expected: SampleResult): string | undefined {
-  for (let row = 0; row < expected.tokens.length; row++) {
-    for (const name of ["tokens", "logprobs", "status"] as const) {
-      const [a, e] = [actual[name][row], expected[name][row]];
-      if (!Object.is(a, e)) return `row ${row}: ${name} ${String(a)}, expected ${String(e)}`;
+  const draws = expected.tokens.length / expected.status.length;
+  for (let place = 0; place < expected.tokens.length; place++) {
+    const row = Math.floor(place / draws);
+    const at = draws === 1 ? `row ${row}` : `row ${row}, draw ${place % draws}`;
+    for (const name of ["tokens", "logprobs"] as const) {
+      const [a, e] = [actual[name][place], expected[name][place]];
+      if (!Object.is(a, e)) return `${at}: ${name} ${String(a)}, expected ${String(e)}`;
     }
+    const [a, e] = [actual.status[row], expected.status[row]];
+    if (a !== e) return `row ${row}: status ${String(a)}, expected ${String(e)}`;
   }
-  if (actual.tokens.length !== expected.tokens.length) return `${actual.tokens.length} rows`;
+  for (const name of ["tokens", "logprobs", "status"] as const) {
+    if (actual[name].length !== expected[name].length) return `${actual[name].length} ${name}`;
+  }
   return outputsDifference(actual, expected);
 }
 
