@@ -40,6 +40,8 @@ const OUTPUTS: Readonly<Record<string, SamplingParams>> = {
   "20 most probable, raw": { topLogprobs: 20, logprobs: "raw" },
   ranks: { rank: true },
   entropies: { entropy: true },
+  "8 draws": { draws: 8 },
+  "8 draws, all different": { draws: 8, replacement: false },
 };
 
 const CONTROLS: readonly Control[] = [

@@ -1,5 +1,11 @@
 import { describe, expect, test } from "vitest";
-import { createSampler, type EncodeTarget, type Sampler, type SamplingParams } from "../../src/index.ts";
+import {
+  createSampler,
+  type EncodeTarget,
+  type Sampler,
+  type SamplerOptions,
+  type SamplingParams,
+} from "../../src/index.ts";
 import { testArticle } from "../support/article.ts";
 import {
   aliveBuffers,
@@ -95,6 +101,45 @@ describe("encode", () => {
       rest,
     ]);
     one.destroy();
+  });
+
+  test("several draws of every row, chunked or not; the history learns of the first", async () => {
+    const cpu = await createSampler({ vocabSize: V, maxBatch: ROWS, engine: "cpu", maxHistory: 8 });
+    for (const [words, chunk] of [
+      [1, {}],
+      [2, { rows: 2 }],
+    ] as const) {
+      const one = await createSampler({
+        vocabSize: V,
+        maxBatch: ROWS,
+        device,
+        maxHistory: 8,
+        __chunk: chunk,
+      } as object as SamplerOptions);
+      for (let row = 0; row < ROWS; row++) for (const { history } of [one, cpu]) history.reset(row);
+      const params: SamplingParams = { seed: 4n, draws: 5, replacement: words === 1, topP: 0.9, frequencyPenalty: 1.5 };
+      const encoder = device.createCommandEncoder();
+      const [steps, count] = [3, ROWS * 5];
+      const tokens = tokenBuffer((steps * count + 1) * words);
+      const buffer = bufferOf(device, logits);
+      for (let step = 0; step < steps; step++) {
+        const tokensType = words === 1 ? "uint32" : "int64";
+        const target: EncodeTarget = { logits: buffer, tokens, tokensType, tokensOffset: step * count };
+        one.encode(encoder, target, step === 0 ? { ...params, position: 0 } : params);
+      }
+      device.queue.submit([encoder.finish()]);
+      const expected: number[] = [];
+      for (let step = 0; step < steps; step++) {
+        expected.push(...(await cpu.sample(logits, step === 0 ? { ...params, position: 0 } : params)).tokens);
+      }
+      const actual = await wordsOf(device, tokens);
+      expect([...actual]).toEqual([
+        ...expected.flatMap((id) => (words === 1 ? [id] : [id, 0])),
+        ...new Array<number>(words).fill(0xaaaa_aaaa),
+      ]);
+      for (let row = 0; row < ROWS; row++) expect(await one.history.read(row)).toEqual(await cpu.history.read(row));
+      one.destroy();
+    }
   });
 
   test("many parameter sets, submitted in between, are each used once", async () => {

@@ -54,11 +54,11 @@ export const mutants = [
   ...of(
     "shaders/lib/philox.wgsl",
     ["nine rounds", "round < 10u", "round < 9u"],
-    ["counter words swapped", "vec4(position, 0u, PURPOSE_DRAW)", "vec4(position.yx, 0u, PURPOSE_DRAW)"],
+    ["counter words swapped", "vec4(position, number, PURPOSE_DRAW)", "vec4(position.yx, number, PURPOSE_DRAW)"],
     [
       "the position's high word is left out",
-      "vec4(position, 0u, PURPOSE_DRAW)",
-      "vec4(position.x, 0u, 0u, PURPOSE_DRAW)",
+      "vec4(position, number, PURPOSE_DRAW)",
+      "vec4(position.x, 0u, number, PURPOSE_DRAW)",
     ],
     ["key words swapped", "PURPOSE_DRAW), seed)", "PURPOSE_DRAW), seed.yx)"],
     ["the uniform's words swapped", "seed).yx", "seed).xy"],
@@ -191,11 +191,7 @@ export const mutants = [
       "add64(draw_point(u, total), vec2(1u, 0u)));\n  if",
       "draw_point(u, total));\n  if",
     ],
-    [
-      "draw: the point itself counts (groups)",
-      "var rest = add64(draw_point(u, total), vec2(1u, 0u));",
-      "var rest = draw_point(u, total);",
-    ],
+    ["draw: the point itself counts (groups)", "let goal = add64(point, vec2(1u, 0u));", "let goal = point;"],
     [
       "draw at the filters' temperature",
       "draw_entry(count, plan.draw_scale, u)",
@@ -217,11 +213,7 @@ export const mutants = [
     ["the counter stands still", "let next = add64(position, vec2(1u, 0u));", "let next = position;"],
     ["the maximum is not put back", "    atomicStore(&records[record].rising_key, 0u);\n", ""],
     ["64-bit tokens: the high word is left", "tokens[word + 1u] = 0u;", ""],
-    [
-      "tokens of all rows in the first row's place",
-      "call.token_first + row_index * call.token_stride",
-      "call.token_first",
-    ],
+    ["tokens of all rows in the first row's place", "call.token_first + place * call.token_stride", "call.token_first"],
   ),
   ...of(
     "shaders/list.wgsl",
@@ -253,7 +245,7 @@ export const mutants = [
       "const start = (offset + low * rowStride)",
       "const start = (offset + (low + 1) * rowStride)",
     ],
-    ["chunks write the tokens of the first", "tokens.offset + row, tokens.words", "tokens.offset, tokens.words"],
+    ["chunks write the tokens of the first", "(offset + firstToken) * words", "offset * words"],
     [
       "chunks use the parameters of the first",
       "plans: plans.slice(firstRow, firstRow + count)",
@@ -319,8 +311,8 @@ export const mutants = [
     ["reference: nine rounds", "round < 10", "round < 9"],
     [
       "reference: counter words swapped",
-      "[...words(position), 0, PURPOSE.draw]",
-      "[0, ...words(position), PURPOSE.draw]",
+      "[...words(position), number, PURPOSE.draw]",
+      "[number, ...words(position), PURPOSE.draw]",
     ],
   ),
   ...of(
