@@ -1,4 +1,4 @@
-/** What controls and outputs cost: top-k 50, or no filter, with one after the other, beside the mode alone. */
+/** What controls, outputs, further draws and whole rows cost: top-k 50, or no filter, with one after the other, beside the mode alone. */
 import { createSampler, type Sampler, type SamplingParams } from "../src/index.ts";
 import { sampleDifference } from "../test/support/cases.ts";
 import { Random } from "../test/support/inputs.ts";
@@ -40,8 +40,12 @@ const OUTPUTS: Readonly<Record<string, SamplingParams>> = {
   "20 most probable, raw": { topLogprobs: 20, logprobs: "raw" },
   ranks: { rank: true },
   entropies: { entropy: true },
-  "8 draws": { draws: 8 },
-  "8 draws, all different": { draws: 8, replacement: false },
+};
+
+const MOST_DRAWS = 8;
+const DRAWS: Readonly<Record<string, SamplingParams>> = {
+  "8 draws": { draws: MOST_DRAWS },
+  "8 draws, all different": { draws: MOST_DRAWS, replacement: false },
 };
 
 const CONTROLS: readonly Control[] = [
@@ -73,7 +77,7 @@ const CONTROLS: readonly Control[] = [
   { name: `no repeated 3-grams in ${SAID}`, history: true, params: () => ({ noRepeatNgramSize: 3 }) },
   { name: `DRY over ${SAID}`, history: true, params: () => ({ dry: { multiplier: 0.8 } }) },
   ...(["top-k", "none"] as const).flatMap((mode) =>
-    Object.entries({ ...STAGES, ...OUTPUTS })
+    Object.entries({ ...STAGES, ...OUTPUTS, ...DRAWS })
       .filter(([, { order }]) => mode === "top-k" || order === undefined)
       .map(([name, params]): Control => ({ name, history: false, params: () => params, mode })),
   ),
@@ -90,7 +94,8 @@ export async function prepareControls(
 ): Promise<Others> {
   const contenders: Contender[] = [];
   const samplers: Sampler[] = [];
-  const tokens = device.createBuffer({ label: "bench.tokens", size: 4 * batch, usage: 0x0080 });
+  const tokens = device.createBuffer({ label: "bench.tokens", size: 4 * batch * MOST_DRAWS, usage: 0x0080 });
+  const output = device.createBuffer({ label: "bench.output", size: 4 * batch * vocab, usage: 0x0080 });
   const view = (index: number): { buffer: GPUBuffer; rows: number } => ({
     buffer: buffers[index % buffers.length]!,
     rows: batch,
@@ -125,11 +130,34 @@ export async function prepareControls(
       checkedRows: batch,
     });
   }
+  const [gpu, cpu] = [
+    await createSampler({ vocabSize: vocab, maxBatch: batch, device }),
+    await createSampler({ vocabSize: vocab, maxBatch: batch, engine: "cpu" }),
+  ];
+  samplers.push(gpu, cpu);
+  for (const mode of modes.filter((name) => name === "top-k" || name === "none")) {
+    const call = { ...MODES[mode], seed: 7n };
+    for (const [name, write, encode] of [
+      ["masked logits", "maskLogits", "encodeMaskLogits"],
+      ["renormalised probabilities", "renormalize", "encodeRenormalize"],
+    ] as const) {
+      const [actual, expected] = [await gpu[write](view(0), call), await cpu[write](data, call)];
+      const at = actual.findIndex((value, place) => !Object.is(value, expected[place]));
+      if (at !== -1) throw new Error(`bench: ${name}: ${actual[at]} in place ${at}, expected ${expected[at]}`);
+      contenders.push({
+        who: `webgpu-token-sampler, ${name}`,
+        mode,
+        record: (encoder, index) => gpu[encode](encoder, { logits: view(index), output }, call),
+        checkedRows: batch,
+      });
+    }
+  }
   return {
     contenders,
     release: () => {
       for (const sampler of samplers) sampler.destroy();
       tokens.destroy();
+      output.destroy();
     },
   };
 }

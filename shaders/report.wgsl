@@ -11,7 +11,6 @@ const ASK_ENTROPY = 2u;
 const MODE_RAW = 4u;
 const MODE_KEPT = 8u;
 const ADAPTED = 16u; // the draw weighed by something else than probability
-const REREAD = 32u; // logits were processed: raw rows are told of when the raw maximum has been found
 
 // A request: flags; length of the list; first word and number of the chosen ids; first word and number of the drawn tokens;
 // first word of the answer; scale of weights at temperature 1.
@@ -126,7 +125,8 @@ fn report_main(@builtin(workgroup_id) workgroup_id: vec3<u32>, @builtin(local_in
   let result = reports[at + 6u];
   let unit_scale = bitcast<f32>(reports[at + 7u]);
   let is_raw = (flags & MODE_RAW) != 0u;
-  let rereads = (flags & REREAD) != 0u;
+  // Of processed logits, raw rows are told of in another dispatch, when the raw maximum has been found.
+  let rereads = call.processed != 0u;
   // Whether this dispatch tells what the mode is about, and whether what was kept.
 #if PROCESSED
   let tells = !is_raw;

@@ -68,6 +68,8 @@ struct Call {
   plan_stride: u32, // of a row, in plans without stages, for the kernels that know nothing of stages
   draws: u32, // tokens of a row
   weights_first: u32, // word of tokens where draws leaves their weights; 0: nowhere
+  processed: u32, // 1 if the draw has read logits as processed
+  unused: u32,
   plans: array<Plan>,
 }
 

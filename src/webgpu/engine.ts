@@ -15,7 +15,16 @@ import { normalize, type RowCandidates } from "../reference/list.ts";
 import { lossOf } from "./device.ts";
 import { type KernelName, STORAGE_BUFFERS, WORKGROUP_STORAGE } from "./kernels.ts";
 import { type OutputJob, Outputs } from "./outputs.ts";
-import { type CallShape, isStaged, needsMass, needsMassRoom, packCall, RECORD_WORDS, unpackRecord } from "./pack.ts";
+import {
+  type CallShape,
+  isProcessed,
+  isStaged,
+  needsMass,
+  needsMassRoom,
+  packCall,
+  RECORD_WORDS,
+  unpackRecord,
+} from "./pack.ts";
 import { furtherPipelines, type Pipelines, pipelinesFor, type Variant } from "./pipelines.ts";
 import { type GpuHistory, type PlacedControls, Processing } from "./processing.ts";
 import { CHECK_HISTORY, CHECK_ROWS, CHECK_VOCAB, selfCheck } from "./self-check.ts";
@@ -305,27 +314,24 @@ export class WebGpuEngine implements Engine {
     const controls = this.#place(encoder, chunks, ring);
     const target = this.#target(tokens.buffer);
     const pass = encoder.beginComputePass({ label: "webgpu-token-sampler.sample" });
+    const source = logits.source as GPUBuffer;
     chunks.forEach((chunk, index) => {
-      pass.setBindGroup(2, target);
-      const source = logits.source as GPUBuffer;
-      const offset = offsets[index]!;
-      const placed = controls[index];
-      if (placed !== undefined) this.#process(pass, source, chunk, placed, offset);
-      pass.setBindGroup(0, this.#input(source, chunk, placed !== undefined));
-      pass.setBindGroup(1, workspace, [offset]);
-      const variant = { processed: placed !== undefined, staged };
-      this.#dispatch(pass, chunk, variant);
-      if (several) {
-        pass.setPipeline(this.#kernel("draws", variant));
-        pass.dispatchWorkgroups(chunk.rows);
-      }
-      if (job?.reports === true) {
-        this.#report(pass, job, firstRow + chunk.firstRow, chunk.rows, variant, () => {
-          pass.setBindGroup(0, this.#input(source, chunk, false));
-        });
-      }
-      if (placed !== undefined) this.#clear(pass, source, chunk, placed, offset);
-      this.#processing.history.appendDrawn(pass, firstRow + chunk.firstRow, chunk.rows);
+      const row = firstRow + chunk.firstRow;
+      this.#withChunk(pass, source, chunk, workspace, offsets[index]!, controls[index], (processed) => {
+        const variant = { processed, staged };
+        pass.setBindGroup(2, target);
+        this.#dispatch(pass, chunk, variant);
+        if (several) {
+          pass.setPipeline(this.#kernel("draws", variant));
+          pass.dispatchWorkgroups(chunk.rows);
+        }
+        if (job?.reports === true) {
+          this.#report(pass, job, row, chunk.rows, variant, () => {
+            pass.setBindGroup(0, this.#input(source, chunk, false));
+          });
+        }
+      });
+      this.#processing.history.appendDrawn(pass, row, chunk.rows);
     });
     pass.end();
   }
@@ -366,20 +372,16 @@ export class WebGpuEngine implements Engine {
     encoder.copyBufferToBuffer(records, firstRow * bytes, look, firstRow * bytes, logits.rows * bytes);
     const pass = encoder.beginComputePass({ label: "webgpu-token-sampler.write" });
     chunks.forEach((chunk, index) => {
-      const source = logits.source as GPUBuffer;
       const { draw, write, group } = placed[index]!;
-      const control = controls[index];
-      const variant = { processed: control !== undefined, staged };
-      if (control !== undefined) this.#process(pass, source, chunk, control, draw);
-      pass.setBindGroup(0, this.#input(source, chunk, variant.processed));
-      pass.setBindGroup(1, workspace, [draw]);
-      pass.setBindGroup(2, this.#target(this.#workspace.tokens));
-      this.#dispatch(pass, chunk, variant);
-      pass.setPipeline(this.#kernel("write", variant));
-      pass.setBindGroup(1, workspace, [write]);
-      pass.setBindGroup(2, group);
-      pass.dispatchWorkgroups(Math.ceil(this.#groups / this.#tuning.streamWorkgroup), chunk.rows);
-      if (control !== undefined) this.#clear(pass, source, chunk, control, draw);
+      this.#withChunk(pass, logits.source as GPUBuffer, chunk, workspace, draw, controls[index], (processed) => {
+        const variant = { processed, staged };
+        pass.setBindGroup(2, this.#target(this.#workspace.tokens));
+        this.#dispatch(pass, chunk, variant);
+        pass.setPipeline(this.#kernel("write", variant));
+        pass.setBindGroup(1, workspace, [write]);
+        pass.setBindGroup(2, group);
+        pass.dispatchWorkgroups(this.#streamWorkgroups, chunk.rows);
+      });
     });
     pass.end();
   }
@@ -417,24 +419,42 @@ export class WebGpuEngine implements Engine {
   ): (PlacedControls | undefined)[] {
     const placed = chunks.map(({ plans }) => {
       const rows = plans.map(({ process }) => process);
-      return rows.some((process) => process !== undefined)
-        ? this.#processing.place(encoder, rows, ring, own)
-        : undefined;
+      return isProcessed(plans) ? this.#processing.place(encoder, rows, ring, own) : undefined;
     });
     for (const controls of placed) if (controls !== undefined) this.#processing.copyMasks(encoder, controls);
     return placed;
   }
 
-  #process(pass: GPUComputePassEncoder, source: GPUBuffer, chunk: Chunk, placed: PlacedControls, call: number): void {
-    pass.setBindGroup(0, this.#input(source, chunk, false));
-    pass.setBindGroup(1, placed.group, [call]);
-    this.#processing.process(pass, placed, chunk.rows);
-  }
-
-  #clear(pass: GPUComputePassEncoder, source: GPUBuffer, chunk: Chunk, placed: PlacedControls, call: number): void {
-    pass.setBindGroup(0, this.#input(source, chunk, false));
-    pass.setBindGroup(1, placed.group, [call]);
-    this.#processing.clear(pass, chunk.rows);
+  /**
+   * Records what is done with the logits of a chunk, as they are sampled: processed before, if they are, and cleared up behind.
+   *
+   * @param call where the chunk's call is, in the ring that `workspace` binds
+   * @param work sets what else it needs, and dispatches
+   */
+  #withChunk(
+    pass: GPUComputePassEncoder,
+    source: GPUBuffer,
+    chunk: Chunk,
+    workspace: GPUBindGroup,
+    call: number,
+    controls: PlacedControls | undefined,
+    work: (processed: boolean) => void,
+  ): void {
+    const bindControls = (placed: PlacedControls): void => {
+      pass.setBindGroup(0, this.#input(source, chunk, false));
+      pass.setBindGroup(1, placed.group, [call]);
+    };
+    if (controls !== undefined) {
+      bindControls(controls);
+      this.#processing.process(pass, controls, chunk.rows);
+    }
+    pass.setBindGroup(0, this.#input(source, chunk, controls !== undefined));
+    pass.setBindGroup(1, workspace, [call]);
+    work(controls !== undefined);
+    if (controls !== undefined) {
+      bindControls(controls);
+      this.#processing.clear(pass, chunk.rows);
+    }
   }
 
   /** A sampling kernel, compiled when it is first needed unless nearly every call needs it. */
@@ -443,10 +463,15 @@ export class WebGpuEngine implements Engine {
     return furtherPipelines(device, this.#pipelines, logitsType, this.#tuning).kernel(name, variant);
   }
 
+  /** Workgroups of the kernels that work on a row with many. */
+  get #streamWorkgroups(): number {
+    return Math.ceil(this.#groups / this.#tuning.streamWorkgroup);
+  }
+
   /** Finds the rows' largest logits. */
   #max(pass: GPUComputePassEncoder, rows: number, variant: Variant): void {
     pass.setPipeline(this.#kernel("max", variant));
-    pass.dispatchWorkgroups(Math.ceil(this.#groups / this.#tuning.streamWorkgroup), rows);
+    pass.dispatchWorkgroups(this.#streamWorkgroups, rows);
   }
 
   /** The kernels of one chunk. */
@@ -454,7 +479,7 @@ export class WebGpuEngine implements Engine {
     this.#max(pass, rows, variant);
     if (!variant.staged && plans.some(needsMass)) {
       pass.setPipeline(this.#kernel("mass", variant));
-      pass.dispatchWorkgroups(Math.ceil(this.#groups / this.#tuning.streamWorkgroup), rows);
+      pass.dispatchWorkgroups(this.#streamWorkgroups, rows);
     }
     pass.setPipeline(this.#kernel(variant.staged ? "stages" : "draw", variant));
     pass.dispatchWorkgroups(rows);
@@ -482,9 +507,9 @@ export class WebGpuEngine implements Engine {
       dispatch(false);
       return;
     }
-    const asks = job.reread(firstRow, rows);
-    if (asks.processed) dispatch(true);
-    if (asks.raw) {
+    const tells = job.tells(firstRow, rows);
+    if (tells.processed) dispatch(true);
+    if (tells.raw) {
       bindGiven();
       this.#max(pass, rows, { ...variant, processed: false });
       dispatch(false);
@@ -511,6 +536,7 @@ export class WebGpuEngine implements Engine {
       tokenStride: words,
       draws,
       weightsFirst: weightsFirst === 0 ? 0 : weightsFirst + firstToken,
+      processed: isProcessed(plans),
       ...extras,
     };
     return packCall(shape, plans, seedOf, staged);
@@ -523,8 +549,7 @@ export class WebGpuEngine implements Engine {
     const { vocabSize } = this.#options;
     const fitting =
       Math.floor((this.#bindingLimit - 256 - 4 - vocabSize * this.#bytes) / (rowStride * this.#bytes)) + 1;
-    const processed = plans.some(({ process }) => process !== undefined);
-    const chunkRows = processed ? this.#processing.chunkRows : this.#chunkRows;
+    const chunkRows = isProcessed(plans) ? this.#processing.chunkRows : this.#chunkRows;
     const reach = whole ? Infinity : Math.max(1, fitting);
     const chunks: Chunk[] = [];
     for (let firstRow = 0, count = 0; firstRow < rows; firstRow += count) {
@@ -811,7 +836,6 @@ export class WebGpuEngine implements Engine {
       const { rowBytes } = this.history;
       const copy = looksBack ? make("history-copy", rows * rowBytes, USAGE.STORAGE | USAGE.COPY_DST) : undefined;
       const workspace = this.#workspace.makeBindGroup(calls, slot, records, plans.some(needsMassRoom));
-      const workgroups = Math.ceil(this.#groups / this.#tuning.streamWorkgroup);
 
       /** Runs list over all chunks into `listing`, after the filters the first time. */
       const run = (listing: GPUBuffer, bytes: number, filters: boolean): Promise<Uint32Array> =>
@@ -834,19 +858,16 @@ export class WebGpuEngine implements Engine {
           const controls = this.#place(encoder, chunks, ring, { calls, history: copy ?? this.history.buffer });
           const pass = encoder.beginComputePass({ label: "webgpu-token-sampler.candidates" });
           chunks.forEach((chunk, index) => {
-            const placed = controls[index];
-            const variant = { processed: placed !== undefined, staged };
-            if (placed !== undefined) this.#process(pass, source, chunk, placed, index * slot);
-            pass.setBindGroup(0, this.#input(source, chunk, variant.processed));
-            pass.setBindGroup(1, workspace, [index * slot]);
-            if (filters) {
-              pass.setBindGroup(2, this.#target(this.#workspace.tokens));
-              this.#dispatch(pass, chunk, variant);
-            }
-            pass.setPipeline(this.#kernel("list", variant));
-            pass.setBindGroup(2, group);
-            pass.dispatchWorkgroups(workgroups, chunk.rows);
-            if (placed !== undefined) this.#clear(pass, source, chunk, placed, index * slot);
+            this.#withChunk(pass, source, chunk, workspace, index * slot, controls[index], (processed) => {
+              const variant = { processed, staged };
+              if (filters) {
+                pass.setBindGroup(2, this.#target(this.#workspace.tokens));
+                this.#dispatch(pass, chunk, variant);
+              }
+              pass.setPipeline(this.#kernel("list", variant));
+              pass.setBindGroup(2, group);
+              pass.dispatchWorkgroups(this.#streamWorkgroups, chunk.rows);
+            });
           });
           pass.end();
           encoder.copyBufferToBuffer(listing, 0, readback, 0, bytes);

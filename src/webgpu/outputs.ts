@@ -18,7 +18,7 @@ const ANSWER_WORDS = 11;
 const DRAWN_WORDS = 2;
 const LISTED_WORDS = 2;
 
-const ASK = { rank: 1, entropy: 2, raw: 4, kept: 8, adapted: 16, reread: 32 } as const;
+const ASK = { rank: 1, entropy: 2, raw: 4, kept: 8, adapted: 16 } as const;
 
 /** What every sampler on a device and for a type has of this; nothing is made before a call asks. */
 export class Outputs {
@@ -147,16 +147,8 @@ export class OutputJob {
     };
   }
 
-  /**
-   * Puts down that the rows of a dispatch have processed logits, of which raw ones are told in another dispatch.
-   *
-   * @returns whether there is something to tell of the processed and of the raw ones
-   */
-  reread(firstRow: number, rows: number): { readonly processed: boolean; readonly raw: boolean } {
-    const { words } = this.#requests;
-    for (let row = firstRow; row < firstRow + rows; row++) words[row * REQUEST_WORDS]! |= ASK.reread;
-    const requests = words.subarray(firstRow * REQUEST_WORDS, (firstRow + rows) * REQUEST_WORDS);
-    this.#outputs.device.queue.writeBuffer(this.#reports!.buffer, 4 * firstRow * REQUEST_WORDS, requests);
+  /** Of which logits there is something to tell in rows whose logits are processed. */
+  tells(firstRow: number, rows: number): { readonly processed: boolean; readonly raw: boolean } {
     const plans = this.#plans.slice(firstRow, firstRow + rows);
     return {
       processed: plans.some(({ mode, entropy }) => mode !== "raw" || entropy),

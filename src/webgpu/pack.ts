@@ -8,7 +8,7 @@ import { words } from "../reference/philox.ts";
 import { type StageName, STAGES, type StagePlan } from "../stages.ts";
 
 /** Words of the `Call` header, of one `Plan`, and of the `Stages` in it: as many as of whole plans. */
-const CALL_WORDS = 10;
+const CALL_WORDS = 12;
 const PLAN_WORDS = 12;
 const STAGES_WORDS = 24;
 /** Words of one `RowRecord`. */
@@ -57,6 +57,8 @@ export interface CallShape {
   readonly draws?: number;
   /** Word of the bound token buffer where their weights begin; 0, or left out: they are not wanted. */
   readonly weightsFirst?: number;
+  /** Whether the logits are processed before they are sampled. */
+  readonly processed?: boolean;
 }
 
 /** Bytes of a call with so many rows. */
@@ -71,6 +73,11 @@ function planWords(staged: boolean): number {
 /** Whether a call needs the `stages` kernel; all of its rows go through it then. */
 export function isStaged(plans: readonly RowPlan[]): boolean {
   return plans.some(({ stages }) => stages !== undefined);
+}
+
+/** Whether rows of a dispatch have logits that are processed; all of them are read as such then. */
+export function isProcessed(plans: readonly RowPlan[]): boolean {
+  return plans.some(({ process }) => process !== undefined);
 }
 
 /** Whether the row's whole mass matters, so that the mass kernel has to run. */
@@ -110,6 +117,7 @@ export function packCall(
     stride / PLAN_WORDS,
     shape.draws ?? 1,
     shape.weightsFirst ?? 0,
+    Number(shape.processed ?? false),
   ]);
   for (let row = 0, at = CALL_WORDS; row < plans.length; row++, at += stride) {
     const plan = plans[row]!;
