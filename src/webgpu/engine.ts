@@ -12,6 +12,8 @@ import { resultOf } from "../result.ts";
 import type { RowPlan } from "../params.ts";
 import { bytesPerLogit, type LogitsType } from "../reference/convert.ts";
 import { normalize, type RowCandidates } from "../reference/list.ts";
+import { Bindings } from "./bindings.ts";
+import { type Chunk, chunksOf, rangeOf } from "./chunks.ts";
 import { lossOf } from "./device.ts";
 import { type KernelName, STORAGE_BUFFERS, WORKGROUP_STORAGE } from "./kernels.ts";
 import { type OutputJob, Outputs } from "./outputs.ts";
@@ -30,6 +32,7 @@ import { type GpuHistory, type PlacedControls, Processing } from "./processing.t
 import { CHECK_HISTORY, CHECK_ROWS, CHECK_VOCAB, selfCheck } from "./self-check.ts";
 import { GpuState, type ReadBack } from "./state.ts";
 import { type Tuning, tuningFor } from "./tuning.ts";
+import { Uploads } from "./uploads.ts";
 import { type CallRing, USAGE, Workspace } from "./workspace.ts";
 
 /** Rows of one dispatch at most. */
@@ -52,30 +55,6 @@ export interface WebGpuOptions {
   readonly tuning?: Partial<Tuning> | undefined;
   /** Caps on what one dispatch binds; for tests of chunking. */
   readonly chunk?: { readonly rows?: number; readonly bytes?: number } | undefined;
-}
-
-/** Rows that one dispatch works on, and how their logits are bound. */
-interface Chunk {
-  readonly firstRow: number;
-  readonly rows: number;
-  /** One per row. */
-  readonly plans: readonly RowPlan[];
-  readonly offset: number;
-  readonly size: number;
-  /** Element of the bound range where the logits of row 0 begin; of the map, if there is one. */
-  readonly first: number;
-  /** Which row of logits each row reads, counted from there. */
-  readonly rowMap: Uint32Array | undefined;
-}
-
-/** Rows whose float data goes up at once. */
-interface Part {
-  readonly firstRow: number;
-  readonly rows: number;
-  /** The rows of logits that go up, in this order. */
-  readonly sources: readonly number[];
-  /** Which of them each row reads; its own if left out. */
-  readonly rowMap: Uint32Array | undefined;
 }
 
 /** What a call may have besides the usual. */
@@ -106,14 +85,13 @@ export class WebGpuEngine implements Engine {
   readonly #workspace: Workspace;
   readonly #processing: Processing;
   readonly #outputs: Outputs;
+  readonly #uploads: Uploads;
+  readonly #bindings: Bindings;
   readonly #groups: number;
   readonly #bytes: 2 | 4;
   readonly #chunkRows: number;
   readonly #bindingLimit: number;
   readonly state: GpuState;
-  #inputs = new WeakMap<GPUBuffer, Map<string, GPUBindGroup>>();
-  #targets = new WeakMap<GPUBuffer, GPUBindGroup>();
-  #written = new WeakMap<GPUBuffer, Map<string, GPUBindGroup>>();
   readonly #loss: { readonly info?: GPUDeviceLostInfo };
   #destroyed = false;
 
@@ -199,6 +177,15 @@ export class WebGpuEngine implements Engine {
       bindingLimit: this.#bindingLimit,
     });
     this.#outputs = new Outputs(this.#device, this.#workspace, pipelines);
+    this.#uploads = new Uploads(this.#device, this.#workspace, {
+      vocabSize: options.vocabSize,
+      limit: this.#bufferLimit,
+      bytes: this.#bytes,
+    });
+    this.#bindings = new Bindings(this.#device, pipelines, {
+      nothing: this.#workspace.nothing,
+      overlay: () => this.#processing.overlay,
+    });
     const readBack: ReadBack = (bytes, record) =>
       this.#run(bytes, (readback) => {
         const encoder = this.#encoder("read");
@@ -208,6 +195,11 @@ export class WebGpuEngine implements Engine {
     this.#processing.history.readBack = readBack;
     this.state = new GpuState(this.#device, this.#workspace, options.maxBatch, readBack);
     this.#loss = lossOf(this.#device);
+  }
+
+  /** Bytes of a buffer that is bound whole, at most. */
+  get #bufferLimit(): number {
+    return Math.min(this.#bindingLimit, this.#device.limits.maxBufferSize);
   }
 
   get history(): GpuHistory {
@@ -221,7 +213,7 @@ export class WebGpuEngine implements Engine {
     const job = outputs !== undefined || draws > 1 ? this.#outputs.job(outputs, logits.rows, draws) : undefined;
     const words = await this.#run(bytes + (job?.bytes ?? 0), (readback) => {
       const tokens = job?.start() ?? this.#scratchTokens();
-      for (const part of this.#uploaded(logits)) {
+      for (const part of this.#uploads.parts(logits)) {
         const encoder = this.#encoder("sample");
         const ofPart = plans.slice(part.firstRow, part.firstRow + part.view.rows);
         this.#record(encoder, part.view, tokens, ofPart, part.firstRow, job);
@@ -244,7 +236,7 @@ export class WebGpuEngine implements Engine {
   async candidates(logits: LogitsView, plans: readonly RowPlan[]): Promise<RowCandidates[]> {
     const lists: RowCandidates[] = [];
     if (isGPUBuffer(logits.source)) return this.#list(logits, logits.source, plans, 0);
-    for (const { view, source, firstRow } of this.#held(logits)) {
+    for (const { view, source, firstRow } of this.#uploads.held(logits)) {
       lists.push(...(await this.#list(view, source, plans.slice(firstRow, firstRow + view.rows), firstRow)));
     }
     return lists;
@@ -261,9 +253,8 @@ export class WebGpuEngine implements Engine {
     const narrow = output === "logits" ? logitsType !== "float32" : output === "float16";
     const bytes = narrow ? 2 : 4;
     const all = narrow ? new Uint16Array(logits.rows * vocabSize) : new Float32Array(logits.rows * vocabSize);
-    const limit = Math.min(this.#bindingLimit, this.#device.limits.maxBufferSize);
-    const most = Math.max(1, Math.floor((limit - 4) / (vocabSize * bytes)));
-    for (const { view, firstRow } of this.#held(logits, most)) {
+    const most = Math.max(1, Math.floor((this.#bufferLimit - 4) / (vocabSize * bytes)));
+    for (const { view, firstRow } of this.#uploads.held(logits, most)) {
       const size = Math.ceil((view.rows * vocabSize * bytes) / 4) * 4;
       const target = this.#workspace.buffer("output", size, USAGE.STORAGE | USAGE.COPY_SRC);
       try {
@@ -312,7 +303,7 @@ export class WebGpuEngine implements Engine {
       return ring.place(encoder, this.#call(chunk, logits.rowStride, row, tokens, staged));
     });
     const controls = this.#place(encoder, chunks, ring);
-    const target = this.#target(tokens.buffer);
+    const target = this.#bindings.tokens(tokens.buffer);
     const pass = encoder.beginComputePass({ label: "webgpu-token-sampler.sample" });
     const source = logits.source as GPUBuffer;
     chunks.forEach((chunk, index) => {
@@ -352,7 +343,7 @@ export class WebGpuEngine implements Engine {
     // Everything that can fail comes before the first command.
     const placed = chunks.map((chunk) => {
       const row = firstRow + chunk.firstRow;
-      const range = this.#outputRange(output, chunk);
+      const range = this.#placeOf(output, chunk);
       return {
         draw: ring.place(encoder, this.#call(chunk, logits.rowStride, row, this.#scratchTokens(), staged)),
         write: ring.place(
@@ -375,7 +366,7 @@ export class WebGpuEngine implements Engine {
       const { draw, write, group } = placed[index]!;
       this.#withChunk(pass, logits.source as GPUBuffer, chunk, workspace, draw, controls[index], (processed) => {
         const variant = { processed, staged };
-        pass.setBindGroup(2, this.#target(this.#workspace.tokens));
+        pass.setBindGroup(2, this.#bindings.tokens(this.#workspace.tokens));
         this.#dispatch(pass, chunk, variant);
         pass.setPipeline(this.#kernel("write", variant));
         pass.setBindGroup(1, workspace, [write]);
@@ -384,30 +375,6 @@ export class WebGpuEngine implements Engine {
       });
     });
     pass.end();
-  }
-
-  /** Where a chunk's rows go: the range that is bound, and the element in it where they begin. */
-  #outputRange({ buffer, offset, rowStride, type }: OutputView, chunk: Chunk): { group: GPUBindGroup; first: number } {
-    const bytes = type === "float32" ? 4 : type === "float16" ? 2 : this.#bytes;
-    const usable = buffer.size - (buffer.size % 4);
-    const whole = usable <= this.#bindingLimit;
-    const start = (offset + chunk.firstRow * rowStride) * bytes;
-    const end = start + ((chunk.rows - 1) * rowStride + this.#options.vocabSize) * bytes;
-    const from = whole ? 0 : Math.floor(start / 256) * 256;
-    const size = (whole ? usable : Math.ceil(end / 4) * 4) - from;
-    let groups = this.#written.get(buffer);
-    if (groups === undefined) this.#written.set(buffer, (groups = new Map()));
-    const key = `${from}:${size}`;
-    let group = groups.get(key);
-    if (group === undefined) {
-      group = this.#device.createBindGroup({
-        label: "webgpu-token-sampler.output",
-        layout: this.#pipelines.layouts.output,
-        entries: [{ binding: 0, resource: { buffer, offset: from, size } }],
-      });
-      groups.set(key, group);
-    }
-    return { group, first: (start - from) / bytes };
   }
 
   /** Puts down the controls of the chunks whose logits are processed, and records the copies of masks. */
@@ -542,78 +509,26 @@ export class WebGpuEngine implements Engine {
     return packCall(shape, plans, seedOf, staged);
   }
 
-  /** Cuts a view into chunks that can be bound and dispatched at once. */
-  #chunks({ source, offset, rowStride, rows, rowMap }: LogitsView, plans: readonly RowPlan[]): Chunk[] {
-    const size = (source as GPUBuffer).size;
-    const whole = size <= this.#bindingLimit;
-    const { vocabSize } = this.#options;
-    const fitting =
-      Math.floor((this.#bindingLimit - 256 - 4 - vocabSize * this.#bytes) / (rowStride * this.#bytes)) + 1;
-    const chunkRows = isProcessed(plans) ? this.#processing.chunkRows : this.#chunkRows;
-    const reach = whole ? Infinity : Math.max(1, fitting);
-    const chunks: Chunk[] = [];
-    for (let firstRow = 0, count = 0; firstRow < rows; firstRow += count) {
-      // As many rows as have their logits within reach of each other.
-      let low = Infinity;
-      let high = 0;
-      for (count = 0; count < Math.min(chunkRows, rows - firstRow); count++) {
-        const row = rowMap?.[firstRow + count] ?? firstRow + count;
-        if (Math.max(high, row) - Math.min(low, row) >= reach) break;
-        [low, high] = [Math.min(low, row), Math.max(high, row)];
-      }
-      // A map binds all that it might reach, so that there are no more bindings than rows of logits.
-      if (rowMap !== undefined) high = low + reach - 1;
-      const start = (offset + low * rowStride) * this.#bytes;
-      const end = (offset + high * rowStride + vocabSize) * this.#bytes;
-      const from = whole ? 0 : Math.floor(start / 256) * 256;
-      const to = Math.min(size - (size % 4), whole ? size : Math.ceil(end / 4) * 4);
-      chunks.push({
-        firstRow,
-        rows: count,
-        plans: plans.slice(firstRow, firstRow + count),
-        offset: from,
-        size: to - from,
-        first: (start - from) / this.#bytes,
-        rowMap: rowMap?.slice(firstRow, firstRow + count).map((row) => row - low),
-      });
-    }
-    return chunks;
+  #chunks(logits: LogitsView, plans: readonly RowPlan[]): Chunk[] {
+    return chunksOf(logits, plans, {
+      vocabSize: this.#options.vocabSize,
+      bytes: this.#bytes,
+      bindingLimit: this.#bindingLimit,
+      rows: isProcessed(plans) ? this.#processing.chunkRows : this.#chunkRows,
+    });
   }
 
-  /** The caller's logits; where they are processed, with what is laid over them. */
-  #input(buffer: GPUBuffer, { offset, size }: Chunk, processed: boolean): GPUBindGroup {
-    let groups = this.#inputs.get(buffer);
-    if (groups === undefined) this.#inputs.set(buffer, (groups = new Map()));
-    const key = `${processed ? "processed:" : ""}${offset}:${size}`;
-    let group = groups.get(key);
-    if (group === undefined) {
-      const name = processed ? "processed" : "inputs";
-      const resource = { buffer, offset, size };
-      group = this.#device.createBindGroup({
-        label: `webgpu-token-sampler.${name}`,
-        layout: this.#pipelines.layouts[name],
-        entries: [
-          // Less than a quad cannot be bound as quads, and there is none to read then.
-          { binding: 0, resource: size < 4 * this.#bytes ? { buffer: this.#workspace.nothing } : resource },
-          { binding: 1, resource: processed ? { buffer: this.#processing.overlay } : resource },
-        ],
-      });
-      groups.set(key, group);
-    }
-    return group;
+  #input(buffer: GPUBuffer, chunk: Chunk, processed: boolean): GPUBindGroup {
+    return this.#bindings.logits(buffer, chunk, 4 * this.#bytes, processed);
   }
 
-  #target(buffer: GPUBuffer): GPUBindGroup {
-    let group = this.#targets.get(buffer);
-    if (group === undefined) {
-      group = this.#device.createBindGroup({
-        label: "webgpu-token-sampler.tokens",
-        layout: this.#pipelines.layouts.tokens,
-        entries: [{ binding: 0, resource: { buffer } }],
-      });
-      this.#targets.set(buffer, group);
-    }
-    return group;
+  /** Where a chunk's rows go: what is bound, and the element in it where they begin. */
+  #placeOf({ buffer, offset, rowStride, type }: OutputView, chunk: Chunk): { group: GPUBindGroup; first: number } {
+    const bytes = type === "float32" ? 4 : type === "float16" ? 2 : this.#bytes;
+    const start = (offset + chunk.firstRow * rowStride) * bytes;
+    const end = start + ((chunk.rows - 1) * rowStride + this.#options.vocabSize) * bytes;
+    const range = rangeOf(buffer.size, buffer.size <= this.#bindingLimit, start, end);
+    return { group: this.#bindings.output(buffer, range), first: (start - range.offset) / bytes };
   }
 
   /** Where tokens go that nobody wants. */
@@ -623,114 +538,6 @@ export class WebGpuEngine implements Engine {
 
   #encoder(noun: string): GPUCommandEncoder {
     return this.#device.createCommandEncoder({ label: `webgpu-token-sampler.${noun}` });
-  }
-
-  // ---- data in ----------------------------------------------------------------------------------------------------
-
-  /** Rows of float data that fit the upload buffer. */
-  #uploadRows(): number {
-    const limit = Math.min(this.#bindingLimit, this.#device.limits.maxBufferSize);
-    return Math.max(1, Math.floor((limit - 4) / (this.#options.vocabSize * this.#bytes)));
-  }
-
-  /**
-   * Cuts a call into parts whose rows of float data fit the upload buffer; what several rows read goes up once.
-   *
-   * @param mostRows of one part
-   */
-  #parts({ rows, rowMap }: LogitsView, mostRows = Infinity): Part[] {
-    const most = this.#uploadRows();
-    const parts: Part[] = [];
-    for (let firstRow = 0, count = 0; firstRow < rows; firstRow += count) {
-      const places = new Map<number, number>();
-      const map: number[] = [];
-      for (count = 0; count < mostRows && firstRow + count < rows; count++) {
-        const row = rowMap?.[firstRow + count] ?? firstRow + count;
-        const place = places.get(row) ?? places.size;
-        if (place === most) break;
-        places.set(row, place);
-        map.push(place);
-      }
-      const part = { firstRow, rows: count, sources: [...places.keys()] };
-      parts.push({ ...part, rowMap: rowMap && Uint32Array.from(map) });
-    }
-    return parts;
-  }
-
-  /** The parts of a call, each with its logits on the GPU. Each must be submitted before the next is asked for. */
-  *#uploaded(logits: LogitsView): Generator<{ view: LogitsView; firstRow: number; last: boolean }> {
-    if (isGPUBuffer(logits.source)) {
-      yield { view: logits, firstRow: 0, last: true };
-      return;
-    }
-    for (const { firstRow, rows, sources, rowMap } of this.#parts(logits)) {
-      const data = this.#pack(logits, sources);
-      const buffer = this.#workspace.upload(data.byteLength);
-      this.#write(buffer, data);
-      const view = { source: buffer, offset: 0, rowStride: this.#options.vocabSize, rows, rowMap };
-      yield { view, firstRow, last: firstRow + rows === logits.rows };
-    }
-  }
-
-  /**
-   * The parts of a call that waits for the GPU between them, each with its logits in a buffer that is its own until the next
-   * one is asked for.
-   *
-   * @param mostRows of one part
-   */
-  *#held(
-    logits: LogitsView,
-    mostRows = Infinity,
-  ): Generator<{ view: LogitsView; source: GPUBuffer; firstRow: number }> {
-    const { source } = logits;
-    const parts = this.#parts(logits, mostRows);
-    if (isGPUBuffer(source)) {
-      for (const { firstRow, rows } of parts) {
-        const rowMap = logits.rowMap?.slice(firstRow, firstRow + rows);
-        const offset = rowMap === undefined ? logits.offset + firstRow * logits.rowStride : logits.offset;
-        yield { view: { ...logits, offset, rows, rowMap }, source, firstRow };
-      }
-      return;
-    }
-    // What does not go up at once is copied: the caller may have new logits there by the time it does.
-    const data = parts.map(({ sources }) => {
-      const words = this.#pack(logits, sources);
-      return parts.length === 1 ? words : words.slice();
-    });
-    for (const [index, { firstRow, rows, rowMap }] of parts.entries()) {
-      const words = data[index]!;
-      const buffer = this.#workspace.buffer("logits", words.byteLength, USAGE.STORAGE | USAGE.COPY_DST);
-      try {
-        this.#write(buffer, words);
-        const view = { source: buffer, offset: 0, rowStride: this.#options.vocabSize, rows, rowMap };
-        yield { view, source: buffer, firstRow };
-      } finally {
-        this.#workspace.release(buffer);
-      }
-    }
-  }
-
-  /** Rows of the caller's array without gaps: a view where they lie so already, else a copy. */
-  #pack({ source, offset, rowStride }: LogitsView, rows: readonly number[]): Float32Array | Uint16Array {
-    const data = source as Float32Array | Uint16Array;
-    const { vocabSize } = this.#options;
-    const starts = rows.map((row) => offset + row * rowStride);
-    const length = rows.length * vocabSize;
-    const [at] = starts as [number];
-    if (starts.every((start, place) => start === at + place * vocabSize)) return data.subarray(at, at + length);
-    const packed = data instanceof Float32Array ? new Float32Array(length) : new Uint16Array(length);
-    starts.forEach((start, place) => packed.set(data.subarray(start, start + vocabSize), place * vocabSize));
-    return packed;
-  }
-
-  /** Writes an array, whose last word may be half full. */
-  #write(buffer: GPUBuffer, data: Float32Array | Uint16Array): void {
-    let whole = data;
-    if (data.byteLength % 4 !== 0) {
-      whole = new Uint16Array(data.length + 1);
-      whole.set(data);
-    }
-    this.#device.queue.writeBuffer(buffer, 0, whole as Float32Array<ArrayBuffer>);
   }
 
   // ---- data out ---------------------------------------------------------------------------------------------------
@@ -762,10 +569,7 @@ export class WebGpuEngine implements Engine {
       const [invalid, noMemory] = errors.map((error) => (error.status === "fulfilled" ? error.value : null));
       if (invalid || noMemory) {
         if (mapped.status === "fulfilled") readback.unmap();
-        // A bind group made of a buffer that does not belong here must not be used again.
-        this.#inputs = new WeakMap();
-        this.#targets = new WeakMap();
-        this.#written = new WeakMap();
+        this.#bindings.clear();
         if (noMemory) throw new Error(`webgpu-token-sampler: out of GPU memory. ${noMemory.message}`);
         throw new TypeError(
           `logits: expected a buffer of this sampler's device that is not destroyed; the GPU refused the call. ${invalid!.message}`,
@@ -861,7 +665,7 @@ export class WebGpuEngine implements Engine {
             this.#withChunk(pass, source, chunk, workspace, index * slot, controls[index], (processed) => {
               const variant = { processed, staged };
               if (filters) {
-                pass.setBindGroup(2, this.#target(this.#workspace.tokens));
+                pass.setBindGroup(2, this.#bindings.tokens(this.#workspace.tokens));
                 this.#dispatch(pass, chunk, variant);
               }
               pass.setPipeline(this.#kernel("list", variant));

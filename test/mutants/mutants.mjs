@@ -239,18 +239,21 @@ export const mutants = [
     ["min-p first is forgotten", "(plan.minPFirst ? FLAG.minPFirst : 0)", "0"],
   ),
   ...of(
-    "src/webgpu/engine.ts",
+    "src/webgpu/chunks.ts",
     [
       "a chunk starts a row late",
       "const start = (offset + low * rowStride)",
       "const start = (offset + (low + 1) * rowStride)",
     ],
-    ["chunks write the tokens of the first", "(offset + firstToken) * words", "offset * words"],
     [
       "chunks use the parameters of the first",
       "plans: plans.slice(firstRow, firstRow + count)",
       "plans: plans.slice(0, count)",
     ],
+  ),
+  ...of(
+    "src/webgpu/engine.ts",
+    ["chunks write the tokens of the first", "(offset + firstToken) * words", "offset * words"],
     ["a row's lead does not count as a quad", "(options.vocabSize + 3) / 4", "options.vocabSize / 4"],
     ["listed candidates in any order", "|| entries[3 * a]! - entries[3 * b]!", ""],
   ),
