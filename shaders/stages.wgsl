@@ -540,7 +540,7 @@ fn top_h_count(kept: Kept, top_h: u32, scale: f32) -> u32 {
       }
     }
   }
-  return uniform_word(count);
+  return uniform_word(max(count, 1u)); // a cut is looked for behind a token
 }
 
 // Mirostat 1: how many tokens a row has down to the limit, if it follows Zipf's law as its head does.
@@ -588,7 +588,8 @@ fn product64(a: u32, b: u32, bits: u32) -> u32 {
 fn adaptive_memory(record: u32, stages: Stages) -> vec2<u32> {
   var memory = vec2(records[record].adaptive_sum, records[record].adaptive_total);
   if (memory.y == 0u) {
-    memory.y = quotient(vec2(u32(OCTAVE), 0u), 32u, vec2(0u - stages.adaptive_decay, 0u));
+    let loss = sub64(vec2(0u, 1u), vec2(stages.adaptive_decay, 0u)); // 2^32 where nothing is remembered
+    memory.y = quotient(vec2(u32(OCTAVE), 0u), 32u, loss);
     memory.x = product(stages.adaptive_target, memory.y, 31u);
   }
   return memory;

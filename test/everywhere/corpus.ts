@@ -20,12 +20,16 @@ export interface Call {
   readonly logits: Float32Array<ArrayBuffer> | Uint16Array<ArrayBuffer>;
   readonly offset: number;
   readonly rowStride: number;
+  /** Which row of logits each row reads; its own if left out. */
+  readonly rowMap?: readonly number[];
   /** One per row. */
   readonly params: readonly RowParams[];
   /** What the rows have said, where the section keeps histories. More than fit into one push the oldest out. */
   readonly said?: readonly Said[];
   /** Further draws from the same logits, which go on where the row's counter stands, and one by `encode`. */
   readonly further: number;
+  /** Whether whole rows are written, too: kept logits, and probabilities. */
+  readonly written?: boolean;
 }
 
 /** Calls of one shape. Every section has a digest of its own, so that a difference can be narrowed down. */

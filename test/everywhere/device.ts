@@ -1,31 +1,44 @@
 /** Asks a device for the rows of a call, through the public interface. */
+import { OUTPUT_NAMES, outputsOf } from "../../src/outputs.ts";
+import { planRow, type SamplingParams } from "../../src/params.ts";
 import type { RowSample } from "../../src/reference/draw.ts";
-import { logprobOf } from "../../src/reference/draw.ts";
-import type { SamplingParams } from "../../src/params.ts";
+import type { RowReport } from "../../src/reference/report.ts";
 import { createSampler, type Sampler } from "../../src/sampler.ts";
+import { answerWords, packRequests, unpackReport } from "../../src/webgpu/outputs.ts";
 import { RECORD_STATE, RECORD_WORDS, unpackRecord } from "../../src/webgpu/pack.ts";
 import type { Configuration } from "./configurations.ts";
 import type { Call, RowParams, Section } from "./corpus.ts";
 import type { Said } from "../support/processing.ts";
-import { wordsOfHistory, wordsOfRow } from "./outcome.ts";
+import { numbersOfRow, type RowOutcome, wordsOfHistory } from "./outcome.ts";
 
-/** A sampler together with its records, which hold the weights and masses that the public interface rounds. */
+/** A sampler together with what its kernels leave: the weights, masses and counts that the public interface rounds. */
 export interface Opened {
   readonly sampler: Sampler;
   readonly records: GPUBuffer;
+  /** Requests and answers; made when a call first asks, and again when one needs more. */
+  reports: GPUBuffer | undefined;
 }
 
-/** Makes a sampler for a section, and catches its records as they are created. */
-export async function open(device: GPUDevice, section: Section, configuration: Configuration): Promise<Opened> {
+/** Runs something, and says which buffers with a label were made meanwhile. */
+async function catching<T>(device: GPUDevice, noun: string, run: () => Promise<T>): Promise<[T, GPUBuffer[]]> {
   const made: GPUBuffer[] = [];
   const createBuffer = device.createBuffer.bind(device);
   device.createBuffer = (descriptor) => {
     const buffer = createBuffer(descriptor);
-    if (descriptor.label === "webgpu-token-sampler.records") made.push(buffer);
+    if (descriptor.label === `webgpu-token-sampler.${noun}`) made.push(buffer);
     return buffer;
   };
   try {
-    const sampler = await createSampler({
+    return [await run(), made];
+  } finally {
+    Reflect.deleteProperty(device, "createBuffer");
+  }
+}
+
+/** Makes a sampler for a section, and catches its records as they are created. */
+export async function open(device: GPUDevice, section: Section, configuration: Configuration): Promise<Opened> {
+  const [sampler, made] = await catching(device, "records", () =>
+    createSampler({
       vocabSize: section.vocabSize,
       maxBatch: section.rows,
       logitsType: section.logitsType,
@@ -34,15 +47,12 @@ export async function open(device: GPUDevice, section: Section, configuration: C
       device,
       ...(configuration.tuning && { tuning: configuration.tuning }),
       ...(configuration.chunk && { __chunk: configuration.chunk }),
-    });
-    // Those of the self-check, if there was one, came before.
-    const records = made.at(-1);
-    if (records === undefined)
-      throw new Error("the sampler made no buffer with the label webgpu-token-sampler.records");
-    return { sampler, records };
-  } finally {
-    Reflect.deleteProperty(device, "createBuffer");
-  }
+    }),
+  );
+  // Those of the self-check, if there was one, came before.
+  const records = made.at(-1);
+  if (records === undefined) throw new Error("the sampler made no buffer with the label webgpu-token-sampler.records");
+  return { sampler, records, reports: undefined };
 }
 
 /** The rows of a call as the device has them, in the call's order. */
@@ -52,10 +62,10 @@ export async function deviceRows(
   section: Section,
   call: Call,
   { order }: Configuration,
-): Promise<Uint32Array<ArrayBuffer>[]> {
+): Promise<RowOutcome[]> {
   const given = Array.from({ length: section.rows }, (_, row) => row);
   if (order === "alone") {
-    const rows: Uint32Array<ArrayBuffer>[] = [];
+    const rows: RowOutcome[] = [];
     for (const row of given) rows.push(...(await ask(device, opened, section, call, [row], true)));
     return rows;
   }
@@ -75,20 +85,19 @@ const rotated = (rows: readonly number[]): number[] => [
  */
 async function ask(
   device: GPUDevice,
-  { sampler, records }: Opened,
+  opened: Opened,
   { vocabSize, staged }: Section,
   call: Call,
   rows: readonly number[],
   asTheyLie: boolean,
-): Promise<Uint32Array<ArrayBuffer>[]> {
+): Promise<RowOutcome[]> {
+  const { sampler, records } = opened;
   const startOf = (row: number): number => call.offset + row * call.rowStride;
-  let logits = {
-    data: call.logits,
-    offset: startOf(rows[0]!),
-    rowStride: call.rowStride,
-    rows: rows.length,
-  };
-  if (!asTheyLie) {
+  const { rowMap } = call;
+  let logits: Placed = { data: call.logits, offset: call.offset, rowStride: call.rowStride };
+  if (rowMap !== undefined) logits = { ...logits, rowMap: rows.map((row) => rowMap[row]!) };
+  else if (asTheyLie) logits = { ...logits, offset: startOf(rows[0]!), rows: rows.length };
+  else {
     const data = call.logits.slice(0, rows.length * vocabSize);
     rows.forEach((row, at) => data.set(call.logits.subarray(startOf(row), startOf(row) + vocabSize), at * vocabSize));
     logits = { data, offset: 0, rowStride: vocabSize, rows: rows.length };
@@ -103,8 +112,14 @@ async function ask(
     if (call.said !== undefined) rows.forEach((row, at) => tellRow(sampler, at, call.said![row]!));
   };
   tell();
-  const result = await sampler.sample(logits, params);
+  const [result, made] = await catching(device, "reports", () => sampler.sample(logits, params));
+  opened.reports = made.at(-1) ?? opened.reports;
   const words = await read(device, records, 4 * RECORD_WORDS * rows.length);
+  const reports = await reported(
+    device,
+    opened,
+    rows.map((row) => call.params[row]!),
+  );
   const counted = params.map(withoutPosition);
   const further: Uint32Array[] = [];
   for (let n = 0; n < call.further; n++) further.push((await sampler.sample(logits, counted)).tokens);
@@ -115,28 +130,53 @@ async function ask(
   }
   if (call.further > 0) {
     tell();
-    await encoded(device, sampler, logits, params, result.tokens);
+    await encoded(device, sampler, logits, params.map(withoutOutputs), result.tokens);
   }
   tell();
   const kept = await sampler.candidates(logits, params);
+  const written =
+    call.written === true ? [await sampler.maskLogits(logits, params), await sampler.renormalize(logits, params)] : [];
   masks.buffer?.destroy();
   return rows.map((_, at) => {
     const sample: RowSample = unpackRecord(words, at);
-    if (
-      result.tokens[at] !== sample.token ||
-      result.status[at] !== sample.status ||
-      !Object.is(result.logprobs[at], logprobOf(sample))
-    ) {
+    if (result.tokens[at] !== sample.token || result.status[at] !== sample.status) {
       throw new Error(`sample() returned token ${result.tokens[at]}, but the GPU's record holds ${sample.token}`);
     }
-    return wordsOfRow(
+    return {
       sample,
-      kept[at]!,
-      further.map((tokens) => tokens[at]!),
-      histories[at],
-      later && [...later.subarray(at * RECORD_WORDS + RECORD_STATE).subarray(0, STATE_WORDS)],
-    );
+      kept: kept[at]!,
+      further: further.map((tokens) => tokens[at]!),
+      history: histories[at] ?? [],
+      state: later === undefined ? [] : [...later.subarray(at * RECORD_WORDS + RECORD_STATE).subarray(0, STATE_WORDS)],
+      report: reports?.[at],
+      written: written.map((values) => values.slice(at * vocabSize, (at + 1) * vocabSize)),
+      numbers: numbersOfRow(result, at),
+    };
   });
+}
+
+/** Where rows lie. */
+interface Placed {
+  readonly data: Call["logits"];
+  readonly offset: number;
+  readonly rowStride: number;
+  readonly rows?: number;
+  readonly rowMap?: readonly number[];
+}
+
+/** What the kernels tell of the rows, if they are asked. */
+async function reported(
+  device: GPUDevice,
+  { sampler, reports }: Opened,
+  params: readonly RowParams[],
+): Promise<RowReport[] | undefined> {
+  const outputs = outputsOf(params.map((row) => planRow(row, sampler.vocabSize)));
+  if (outputs === undefined) return undefined;
+  if (reports === undefined) throw new Error("the sampler made no buffer with the label webgpu-token-sampler.reports");
+  const { words, firstAnswer } = packRequests(outputs);
+  const answers = await read(device, reports, 4 * words.length);
+  let at = firstAnswer;
+  return outputs.map((plan) => unpackReport(answers.subarray(at, (at += answerWords(plan))), plan));
 }
 
 /** Every other row's masks in one buffer of the device's, behind each other and behind a word that is none of theirs. */
@@ -178,6 +218,13 @@ function withoutPosition(params: RowParams): SamplingParams {
   return counted;
 }
 
+/** `encode` brings nothing back. */
+function withoutOutputs(params: RowParams): RowParams {
+  return Object.fromEntries(Object.entries(params).filter(([name]) => !isOutput(name))) as RowParams;
+}
+
+const isOutput = (name: string): boolean => (OUTPUT_NAMES as readonly string[]).includes(name);
+
 const SENTINEL = 0xa5a5_a5a5;
 /** Of a record: what Mirostat and adaptive-p keep. */
 const STATE_WORDS = 3;
@@ -186,7 +233,7 @@ const STATE_WORDS = 3;
 async function encoded(
   device: GPUDevice,
   sampler: Sampler,
-  logits: { readonly data: Call["logits"]; readonly offset: number; readonly rowStride: number; readonly rows: number },
+  logits: Placed,
   params: readonly RowParams[],
   expected: Uint32Array,
 ): Promise<void> {
@@ -195,7 +242,7 @@ async function encoded(
   bytes.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
   const buffer = device.createBuffer({ label: "logits", size: bytes.length, usage: 128 | 8 }); // STORAGE | COPY_DST
   device.queue.writeBuffer(buffer, 0, bytes);
-  const filled = new Uint32Array(2 * place.rows + 4).fill(SENTINEL);
+  const filled = new Uint32Array(2 * expected.length + 4).fill(SENTINEL);
   const tokens = device.createBuffer({ label: "tokens", size: filled.byteLength, usage: 128 | 8 | 4 }); // and COPY_SRC
   device.queue.writeBuffer(tokens, 0, filled);
   const encoder = device.createCommandEncoder();

@@ -1,75 +1,135 @@
 /** What a row came to, as words: the form in which runtimes are compared and digested. */
+import type { SampleResult } from "../../src/engine.ts";
+import { outputsOf } from "../../src/outputs.ts";
+import { planRow } from "../../src/params.ts";
 import { append } from "../../src/reference/append.ts";
+import { widen } from "../../src/reference/convert.ts";
 import type { RowSample, RowStatus } from "../../src/reference/draw.ts";
 import { draw } from "../../src/reference/draw.ts";
-import { list, normalize, type RowCandidates } from "../../src/reference/list.ts";
 import { emptyHistory, type RowHistory, tokenAt } from "../../src/reference/history.ts";
+import { list, normalize, type RowCandidates } from "../../src/reference/list.ts";
 import { max } from "../../src/reference/max.ts";
-import { planRow } from "../../src/params.ts";
-import { widen } from "../../src/reference/convert.ts";
 import { processed } from "../../src/reference/process.ts";
+import { numbersOf, report, type RowNumbers, type RowReport } from "../../src/reference/report.ts";
 import { emptyState } from "../../src/reference/stages.ts";
+import { narrow, write } from "../../src/reference/write.ts";
+import { resultOf } from "../../src/result.ts";
 import type { Said } from "../support/processing.ts";
 import type { Call, Section } from "./corpus.ts";
 
 const STATUS: readonly RowStatus[] = ["ok", "masked", "nan"];
 
-/**
- * Token, status, weight, mass, kept tokens, the bits of their probabilities, the tokens of further draws, and what by
- * then the row has said, and its stages have learned.
- */
-export function wordsOfRow(
-  sample: RowSample,
-  kept: RowCandidates,
-  further: readonly number[],
-  history: readonly number[] = [],
-  learned: readonly number[] = [],
-): Uint32Array<ArrayBuffer> {
-  const count = kept.tokens.length;
-  const words = new Uint32Array(6 + 2 * count + further.length + history.length + learned.length);
-  words.set([
-    sample.token,
-    STATUS.indexOf(sample.status),
-    sample.weight,
-    sample.mass % 2 ** 32,
-    Math.floor(sample.mass / 2 ** 32),
-    count,
-  ]);
-  words.set(kept.tokens, 6);
-  const { buffer, byteOffset } = kept.probabilities;
-  words.set(new Uint32Array(buffer, byteOffset, count), 6 + count);
-  words.set(further, 6 + 2 * count);
-  words.set(history, 6 + 2 * count + further.length);
-  words.set(learned, words.length - learned.length);
+/** What came of a row. All of it is compared; what is made of integers and of nothing else is digested, too. */
+export interface RowOutcome {
+  readonly sample: RowSample;
+  readonly kept: RowCandidates;
+  /** Tokens of further draws. */
+  readonly further: readonly number[];
+  /** What by then the row has said, and its stages have learned. */
+  readonly history: readonly number[];
+  readonly state: readonly number[];
+  /** What is told of the first draw, if the call asks for it. */
+  readonly report: RowReport | undefined;
+  /** The row of `maskLogits` and that of `renormalize`, if the call asks for them. */
+  readonly written: readonly (Float32Array | Uint16Array)[];
+  /** What `sample` gives: logarithms, which engines of JavaScript may round otherwise. */
+  readonly numbers: readonly number[];
+}
+
+/** The words of a row that are digested, in parts by name. */
+function partsOf({
+  sample,
+  kept,
+  further,
+  history,
+  state,
+  report,
+  written,
+}: RowOutcome): [string, ArrayLike<number>][] {
+  return [
+    ["token", [sample.token]],
+    ["status", [STATUS.indexOf(sample.status)]],
+    ["weight", [sample.weight]],
+    ["mass", long(sample.mass)],
+    ["count of kept tokens", [kept.tokens.length]],
+    ["kept token", kept.tokens],
+    ["probability", bitsOf(kept.probabilities)],
+    ["further draw", further],
+    ["history", history],
+    ["state", state],
+    ["report", report === undefined ? [] : wordsOfReport(report)],
+    ...written.map((values, index): [string, ArrayLike<number>] => [
+      index === 0 ? "masked logit" : "renormalized probability",
+      bitsOf(values),
+    ]),
+  ];
+}
+
+const long = (value: number): [low: number, high: number] => [value % 2 ** 32, Math.floor(value / 2 ** 32)];
+
+function bitsOf(values: Float32Array | Uint16Array): Uint32Array | Uint16Array {
+  return values instanceof Uint16Array ? values : new Uint32Array(values.buffer, values.byteOffset, values.length);
+}
+
+function wordsOfReport(told: RowReport): number[] {
+  const sums = [told.mass, told.information, told.keptMass, told.wholeMass].flatMap(long);
+  const drawn = told.drawn.flatMap(({ rank, key }) => [rank, key]);
+  const { tokens, keys } = told.top;
+  return [told.baseKey, told.keptCount, ...sums, ...drawn, tokens.length, ...tokens, ...keys, ...told.chosen];
+}
+
+/** What is digested of a row. */
+export function wordsOfRow(outcome: RowOutcome): Uint32Array<ArrayBuffer> {
+  const parts = partsOf(outcome);
+  const words = new Uint32Array(parts.reduce((sum, [, part]) => sum + part.length, 0));
+  let at = 0;
+  for (const [, part] of parts) {
+    words.set(part, at);
+    at += part.length;
+  }
   return words;
 }
 
 /** Says how two rows differ, or undefined. */
-export function rowDifference(actual: Uint32Array, expected: Uint32Array): string | undefined {
-  const names = ["token", "status", "weight", "low word of the mass", "high word of the mass", "count of kept tokens"];
-  for (let i = 0; i < Math.max(actual.length, expected.length); i++) {
-    if (actual[i] === expected[i]) continue;
-    const count = expected[5]!;
-    const at = i - 6;
-    const later =
-      at < 2 * count ? `probability ${at - count}` : `word ${at - 2 * count + 1} of further draws, history and state`;
-    const what = names[i] ?? (at < count ? `kept token ${at}` : later);
-    return `${what} is ${actual[i]}, expected ${expected[i]}`;
+export function rowDifference(actual: RowOutcome, expected: RowOutcome): string | undefined {
+  const parts = (outcome: RowOutcome): [string, ArrayLike<number>][] => [
+    ...partsOf(outcome),
+    ["number", outcome.numbers],
+  ];
+  const others = parts(actual);
+  for (const [index, [name, wanted]] of parts(expected).entries()) {
+    const had = others[index]![1];
+    for (let i = 0; i < Math.max(had.length, wanted.length); i++) {
+      if (Object.is(had[i], wanted[i])) continue;
+      return `${name} ${i} is ${had[i]}, expected ${wanted[i]}`;
+    }
   }
   return undefined;
 }
 
+/** All numbers of a row that `sample` gives, besides the token. */
+export function numbersOfRow(result: Omit<SampleResult, "tokens" | "status">, row: number): number[] {
+  const { logprobs, topLogprobs, tokenLogprobs, ranks, entropies, keptCounts, keptMasses } = result;
+  const top = topLogprobs?.[row];
+  return [
+    logprobs[row]!,
+    ...[ranks, entropies, keptCounts, keptMasses].flatMap((values) => values?.[row] ?? []),
+    ...(top === undefined ? [] : [...top.tokens, ...top.logprobs]),
+    ...(tokenLogprobs?.[row] ?? []),
+  ];
+}
+
 /** The rows of a call as the reference has them. */
-export function referenceRows(
-  { vocabSize, logitsType, rows, maxHistory, staged }: Section,
-  call: Call,
-): Uint32Array<ArrayBuffer>[] {
-  return Array.from({ length: rows }, (_, row) => {
-    const at = call.offset + row * call.rowStride;
+export function referenceRows({ vocabSize, logitsType, rows, maxHistory, staged }: Section, call: Call): RowOutcome[] {
+  const plans = call.params.map((params) => planRow(params, vocabSize));
+  const outputs = outputsOf(plans);
+  const told: RowNumbers[] = [];
+  const outcomes = Array.from({ length: rows }, (_, row): Omit<RowOutcome, "numbers"> => {
+    const at = call.offset + (call.rowMap?.[row] ?? row) * call.rowStride;
     const bits = call.logits.subarray(at, at + vocabSize);
     const logits = bits instanceof Float32Array ? bits : widen(bits, logitsType as "float16" | "bfloat16");
     const params = call.params[row]!;
-    const plan = planRow(params, vocabSize);
+    const plan = plans[row]!;
     const history = call.said === undefined ? undefined : historyOf(call.said[row]!, maxHistory);
     const look = (): { readonly seen: Float32Array; readonly found: ReturnType<typeof max> } => {
       const seen = processed(logits, plan.process, history);
@@ -84,17 +144,35 @@ export function referenceRows(
       if (history !== undefined) append(history, [sample.token]);
       return sample;
     };
-    const kept = normalize(list(first.seen, plan, first.found, params));
+    const kept = list(first.seen, plan, first.found, params);
     const sample = drawAt(params.position);
+    const wanted = outputs?.[row];
+    let reported: RowReport | undefined;
+    if (wanted !== undefined) {
+      const sampled = { logits: first.seen, row: first.found };
+      const drawScale = kept.scale ?? plan.drawScale;
+      const asGiven = wanted.mode === "raw" ? { logits, row: max(logits) } : sampled;
+      reported = report({ told: asGiven, sampled, kept, drawScale, drawn: [sample.token] }, wanted);
+      told.push(numbersOf(reported, wanted, [sample], drawScale));
+    }
     const further = Array.from({ length: call.further }, (__, n) => drawAt(params.position + BigInt(n + 1)).token);
-    return wordsOfRow(
+    const masked = (): Float32Array | Uint16Array => {
+      const values = write(first.seen, kept, "logits");
+      return logitsType === "float32" ? values : narrow(values, logitsType);
+    };
+    return {
       sample,
-      kept,
+      kept: normalize(kept),
       further,
-      history === undefined ? [] : wordsOfHistory(textOf(history)),
-      staged ? [state.mirostat >>> 0, state.adaptiveSum, state.adaptiveTotal] : [],
-    );
+      history: history === undefined ? [] : wordsOfHistory(textOf(history)),
+      state: staged ? [state.mirostat >>> 0, state.adaptiveSum, state.adaptiveTotal] : [],
+      report: reported,
+      written: call.written === true ? [masked(), write(first.seen, kept, "probabilities")] : [],
+    };
   });
+  const samples = outcomes.map(({ sample }) => [sample]);
+  const result = resultOf(samples, outputs && { rows: told, plans: outputs });
+  return outcomes.map((outcome, row) => Object.assign(outcome, { numbers: numbersOfRow(result, row) }));
 }
 
 /** A history that was told a prompt, and then an output. */

@@ -5,7 +5,7 @@
 import { type Configuration, configurations } from "./configurations.ts";
 import { describeRow, sections } from "./corpus.ts";
 import { deviceRows, open } from "./device.ts";
-import { referenceRows, rowDifference, sha256, sha256OfText } from "./outcome.ts";
+import { referenceRows, rowDifference, type RowOutcome, sha256, sha256OfText, wordsOfRow } from "./outcome.ts";
 
 /** Digests of the sections, and of all of them. */
 export interface Digests {
@@ -61,7 +61,7 @@ export async function run(options: Options = {}): Promise<Report> {
 
 type Section = (typeof sections)[number];
 type Call = ReturnType<Section["calls"]> extends Generator<infer C> ? C : never;
-type Ask = (section: Section, call: Call) => Promise<Uint32Array<ArrayBuffer>[]>;
+type Ask = (section: Section, call: Call) => Promise<RowOutcome[]>;
 
 async function digestsOf(ask: Ask): Promise<Digests> {
   const digests: Record<string, string> = {};
@@ -71,7 +71,7 @@ async function digestsOf(ask: Ask): Promise<Digests> {
 
 async function digestOf(section: Section, ask: Ask): Promise<string> {
   const digests: string[] = [];
-  for (const call of section.calls()) digests.push(await sha256(await ask(section, call)));
+  for (const call of section.calls()) digests.push(await sha256((await ask(section, call)).map(wordsOfRow)));
   return sha256OfText(digests.join());
 }
 
@@ -96,8 +96,8 @@ async function runDevice(
       const expected = referenceRows(section, call);
       calls++;
       rows += actual.length;
-      for (const [row, words] of actual.entries()) {
-        const difference = rowDifference(words, expected[row]!);
+      for (const [row, outcome] of actual.entries()) {
+        const difference = rowDifference(outcome, expected[row]!);
         if (difference === undefined) continue;
         differing++;
         const line = `${configuration.name}: ${section.logitsType}, ${describeRow(call, row)}: ${difference}`;

@@ -1,6 +1,7 @@
 /** One random call: everything in it is in its JSON, so that a line replays it. */
 import * as fc from "fast-check";
 import { type LogitsType } from "../../src/reference/convert.ts";
+import type { OutputParams } from "../../src/outputs.ts";
 import type { SamplingParams } from "../../src/params.ts";
 import type { ProcessingParams } from "../../src/processing.ts";
 import { type StageName, type StageParams, STAGES } from "../../src/stages.ts";
@@ -22,6 +23,12 @@ export interface FuzzCase {
   readonly maxHistory: number;
   /** Further draws, and one by `encode`. */
   readonly further: number;
+  /** Whether rows are told of as their `outputs` say. */
+  readonly told: boolean;
+  /** Whether whole rows are written. */
+  readonly written: boolean;
+  /** Which row's logits each row reads, modulo their number; its own if left out. */
+  readonly rowMap?: readonly number[] | undefined;
   readonly rows: readonly FuzzRow[];
 }
 
@@ -32,6 +39,8 @@ export interface FuzzRow {
   readonly params: RowParams;
   readonly stages?: Stages | undefined;
   readonly process?: FuzzProcess | undefined;
+  /** What the call tells of it; ids are taken modulo the vocabulary. */
+  readonly outputs?: OutputParams | undefined;
 }
 
 /** Stages beyond top-k, top-p and min-p, and what is to be otherwise where there are any. */
@@ -213,13 +222,27 @@ const anyProcess: fc.Arbitrary<FuzzProcess> = fc.record({
   ),
 });
 
+const anyOutputs: fc.Arbitrary<OutputParams> = fc.record(
+  {
+    logprobs: fc.constantFrom("kept", "processed", "raw"),
+    topLogprobs: fc.oneof(fc.integer({ min: 0, max: 32 }), fc.constantFrom(1, 32)),
+    logprobTokens: fc.array(fc.nat(2 ** 22 - 1), { maxLength: 20 }),
+    rank: fc.boolean(),
+    entropy: fc.boolean(),
+  },
+  { requiredKeys: [] },
+);
+
 const anyRow: fc.Arbitrary<FuzzRow> = fc.record({
   logits: fc.constantFrom(...Object.keys(kinds), ...inputNames),
   logitsSeed: fc.nat(0xffff),
   params: fc.tuple(anyParams, wide, wide).map(([params, seed, position]) => Object.assign({ seed, position }, params)),
   stages: fc.option(anyStages, { freq: 2, nil: undefined }),
   process: fc.option(anyProcess, { nil: undefined }),
+  outputs: fc.option(anyOutputs, { nil: undefined }),
 });
+
+const MOST_ROWS = 6;
 
 /** Any case. Vocabularies are mostly small, because it is shapes and cuts that make the difference. */
 export const anyCase: fc.Arbitrary<FuzzCase> = fc.record({
@@ -237,7 +260,13 @@ export const anyCase: fc.Arbitrary<FuzzCase> = fc.record({
   gap: fc.nat(5),
   maxHistory: fc.oneof(fc.constant(0), fc.integer({ min: 1, max: 200 })),
   further: fc.constantFrom(0, 0, 0, 2, 5),
-  rows: fc.array(anyRow, { minLength: 1, maxLength: 6 }),
+  told: fc.boolean(),
+  written: fc.constantFrom(false, false, true),
+  rowMap: fc.option(fc.array(fc.nat(MOST_ROWS - 1), { minLength: MOST_ROWS, maxLength: MOST_ROWS }), {
+    freq: 1,
+    nil: undefined,
+  }),
+  rows: fc.array(anyRow, { minLength: 1, maxLength: MOST_ROWS }),
 });
 
 /** What a row has said. */
@@ -250,9 +279,14 @@ function saidBy(process: FuzzProcess | undefined, vocab: number, maxHistory: num
   };
 }
 
-function paramsOf(row: FuzzRow, vocab: number, maxHistory: number): RowParams {
-  const { process } = row;
-  const params: RowParams = { ...row.params, ...row.stages };
+function paramsOf(row: FuzzRow, { vocabSize: vocab, maxHistory, told }: FuzzCase): RowParams {
+  const { process, outputs } = row;
+  const logprobTokens = outputs?.logprobTokens && Array.from(outputs.logprobTokens, (id) => id % vocab);
+  const params: RowParams = {
+    ...row.params,
+    ...row.stages,
+    ...(told && { ...outputs, ...(logprobTokens && { logprobTokens }) }),
+  };
   if (process === undefined) return params;
   const all = randomProcessing(new Random(process.seed + 1), vocab, saidBy(process, vocab, maxHistory), true);
   const possible: readonly string[] = maxHistory > 0 ? process.names : LOOKS_AT_NOTHING;
@@ -268,7 +302,7 @@ export function callOf(value: FuzzCase): {
   readonly call: Call;
   readonly configuration: Configuration;
 } {
-  const { vocabSize, logitsType, tuning, chunkRows, lead, gap, maxHistory, further, rows } = value;
+  const { vocabSize, logitsType, tuning, chunkRows, lead, gap, maxHistory, further, written, rowMap, rows } = value;
   const rowStride = vocabSize + gap;
   const floats = new Float32Array(lead + (rows.length - 1) * rowStride + vocabSize + gap).fill(1e30);
   for (const [index, row] of rows.entries()) {
@@ -281,9 +315,11 @@ export function callOf(value: FuzzCase): {
     logits,
     offset: lead,
     rowStride,
-    params: rows.map((row) => paramsOf(row, vocabSize, maxHistory)),
+    ...(rowMap !== undefined && { rowMap: rows.map((_, row) => rowMap[row]! % rows.length) }),
+    params: rows.map((row) => paramsOf(row, value)),
     ...(maxHistory > 0 && { said: rows.map(({ process }) => saidBy(process, vocabSize, maxHistory)) }),
     further,
+    written,
   };
   const staged = rows.some(({ stages }) => stages !== undefined);
   function* calls(): Generator<Call> {

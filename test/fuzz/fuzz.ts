@@ -11,8 +11,8 @@ export async function runCase(device: GPUDevice, value: FuzzCase): Promise<strin
   try {
     const actual = await deviceRows(device, opened, section, call, configuration);
     const expected = referenceRows(section, call);
-    for (const [row, words] of actual.entries()) {
-      const difference = rowDifference(words, expected[row]!);
+    for (const [row, outcome] of actual.entries()) {
+      const difference = rowDifference(outcome, expected[row]!);
       if (difference !== undefined) return `row ${row}: ${difference}`;
     }
     return undefined;

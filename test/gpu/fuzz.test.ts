@@ -2,6 +2,7 @@
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { createSampler } from "../../src/index.ts";
+import { OUTPUT_NAMES } from "../../src/outputs.ts";
 import { STAGE_PARAMS } from "../../src/stages.ts";
 import { fuzz, replay } from "../fuzz/fuzz.ts";
 import { anyCase, caseOf, type FuzzCase, lineOf, tunings, withoutStages } from "../fuzz/case.ts";
@@ -11,21 +12,23 @@ const device = await sharedDevice();
 
 test("GPU = reference on random calls, other ones every time", async () => {
   const seed = Math.floor(Math.random() * 2 ** 31);
-  // One tuning and type a time, and processed logits or stages, since all of them are compiled: before the clock starts, so
-  // that the time is for cases.
+  // One tuning and type a time, processed logits or stages, and reports or written rows, since all of them are compiled: before
+  // the clock starts, so that the time is for cases.
   const tuning = seed % tunings.length;
   const logitsType = (["float32", "float16", "bfloat16"] as const)[(seed >>> 8) % 3]!;
   const staged = (seed >>> 16) % 2 === 1;
+  const written = (seed >>> 17) % 2 === 1;
   const narrow = (value: FuzzCase): FuzzCase => {
     const { rows } = value;
-    const one = { ...value, tuning, logitsType };
+    const one = { ...value, tuning, logitsType, written, told: !written };
     if (!staged) return withoutStages(one);
     return { ...one, maxHistory: 0, rows: rows.map((row) => Object.assign({}, row, { process: undefined })) };
   };
   const options = { vocabSize: 1, maxHistory: staged ? 0 : 1, device, logitsType, tuning: tunings[tuning]! };
   const first = await createSampler(options);
   const data = logitsType === "float32" ? new Float32Array(1) : new Uint16Array(1);
-  await first.sample(data, staged ? { typicalP: 0.5 } : {});
+  const params = staged ? { typicalP: 0.5 } : {};
+  await (written ? first.renormalize(data, params) : first.sample(data, { ...params, rank: true }));
   first.destroy();
   const { cases, failure } = await fuzz(device, { seed, milliseconds: 5000, narrow });
   expect(failure, `seed ${seed}; npm run fuzz -- --replay '${failure?.line}'`).toBeUndefined();
@@ -42,12 +45,16 @@ test("a line replays its case", async () => {
     gap: 2,
     maxHistory: 30,
     further: 1,
+    told: false,
+    written: false,
+    rowMap: [1, 1, 0, 0, 0, 0],
     rows: [
       {
         logits: "pool",
         logitsSeed: 3,
         params: { topP: 0.7, seed: 2n ** 64n - 1n, position: 5n },
         process: { seed: 7, prompt: 3, output: 40, names: ["repetitionPenalty", "dry", "bannedTokens"] },
+        outputs: { logprobs: "raw", topLogprobs: 3, logprobTokens: [1600], rank: true },
       },
       { logits: "edges", logitsSeed: 4, params: { topK: 9, minP: 0.1, order: "vllm", seed: 0n, position: 0n } },
     ],
@@ -59,6 +66,9 @@ test("a line carries all of its case", () => {
   const cases = fc.sample(anyCase, { numRuns: 300, seed: 1 });
   expect(new Set(cases.flatMap(({ rows }) => rows.flatMap(({ stages }) => Object.keys(stages ?? {}))))).toEqual(
     new Set([...STAGE_PARAMS, "temperature"]),
+  );
+  expect(new Set(cases.flatMap(({ rows }) => rows.flatMap(({ outputs }) => Object.keys(outputs ?? {}))))).toEqual(
+    new Set(OUTPUT_NAMES),
   );
   for (const value of cases) expect(caseOf(lineOf(value))).toEqual(value);
 });

@@ -89,6 +89,14 @@ test("Mirostat 1 with a limit beyond every token, where XTC has dropped the top,
   engines.gpu.destroy();
 });
 
+test("adaptive-p that remembers nothing, and a share of top-H below that of any token beside a large minKeep", async () => {
+  const engines = await pair({ vocabSize: 1300, maxBatch: inputNames.length });
+  const forgets = { adaptiveP: 0.05, adaptiveDecay: 0 };
+  const sets = [forgets, { ...forgets, topK: 40 }, { topH: 0.005, minKeep: 1025 }];
+  expect(await differences(engines, sets)).toEqual([]);
+  engines.gpu.destroy();
+});
+
 test("maskLogits and renormalize give what stages keep and how they weigh it, and leave their states as they stand", async () => {
   const { gpu, cpu } = await pair({ vocabSize: 203, maxBatch: inputNames.length });
   const logits = batch(inputNames, 203, inputNames.length, 4);

@@ -5,7 +5,7 @@ import type { Configuration } from "../everywhere/configurations.ts";
 import { describeRow, sections } from "../everywhere/corpus.ts";
 import { deviceRows, open } from "../everywhere/device.ts";
 import committed from "../everywhere/digest.json" with { type: "json" };
-import { referenceRows, rowDifference, sha256, sha256OfText } from "../everywhere/outcome.ts";
+import { referenceRows, rowDifference, sha256, sha256OfText, wordsOfRow } from "../everywhere/outcome.ts";
 import { type FuzzCase, withoutStages } from "../fuzz/case.ts";
 import { fuzz } from "../fuzz/fuzz.ts";
 import { batch, inputNames } from "../support/inputs.ts";
@@ -54,7 +54,7 @@ async function search(device: GPUDevice, onlyShaders: boolean, onStep: () => voi
   const digests: Readonly<Record<string, string>> = committed.sections;
   for (const section of onlyShaders ? [] : sections) {
     const ofCalls: string[] = [];
-    for (const call of section.calls()) ofCalls.push(await sha256(referenceRows(section, call)));
+    for (const call of section.calls()) ofCalls.push(await sha256(referenceRows(section, call).map(wordsOfRow)));
     if ((await sha256OfText(ofCalls.join())) !== digests[section.name]) return `digest of "${section.name}"`;
     onStep();
   }
@@ -69,8 +69,8 @@ async function search(device: GPUDevice, onlyShaders: boolean, onStep: () => voi
           onStep();
           const rows = await deviceRows(device, opened, section, call, configuration);
           const expected = referenceRows(section, call);
-          for (const [row, words] of rows.entries()) {
-            const difference = rowDifference(words, expected[row]!);
+          for (const [row, outcome] of rows.entries()) {
+            const difference = rowDifference(outcome, expected[row]!);
             if (difference !== undefined) return `${configuration.name}, ${describeRow(call, row)}: ${difference}`;
           }
         }
