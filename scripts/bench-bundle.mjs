@@ -1,9 +1,11 @@
 /** Bundles the bench into bench/dist/bench.mjs: one file for plain Node with the package `webgpu` beside it. */
 import { statSync } from "node:fs";
 import { build } from "vite";
+import { compactShaders } from "./compact-shaders.mjs";
 
 await build({
   configFile: false,
+  plugins: [compactShaders()],
   logLevel: "error",
   build: {
     ssr: "bench/node.ts",

@@ -1,23 +1,29 @@
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
+import { shortener } from "./shorten-wgsl.mjs";
+
+const SHADERS = new URL("../shaders/", import.meta.url);
 
 /**
- * Leaves comments, indentation and empty lines of shaders out of what is built; they are for readers of `shaders/`.
+ * Leaves what is for readers of `shaders/` out of what is built: comments, spaces and long names.
  *
  * @returns {import("vite").Plugin}
  */
 export function compactShaders() {
+  let shorten;
   return {
     name: "compact-shaders",
     apply: "build",
     enforce: "pre",
+    buildStart() {
+      const files = readdirSync(SHADERS, { recursive: true }).filter((file) => file.endsWith(".wgsl"));
+      shorten = shortener(
+        files.sort((a, b) => (a < b ? -1 : 1)).map((file) => readFileSync(new URL(file, SHADERS), "utf8")),
+      );
+    },
     load(id) {
       const [file, query] = id.split("?");
       if (query !== "raw" || !file?.endsWith(".wgsl")) return undefined;
-      const lines = readFileSync(file, "utf8")
-        .split("\n")
-        .map((line) => line.replace(/\/\/.*/u, "").trim())
-        .filter((line) => line !== "");
-      return `export default ${JSON.stringify(lines.join("\n"))};`;
+      return `export default ${JSON.stringify(shorten(readFileSync(file, "utf8")))};`;
     },
   };
 }

@@ -83,9 +83,11 @@ async function compileKernel(
   await scope;
   if (errors.length > 0) {
     const lines = code.split("\n");
-    const text = errors.map(
-      (e) => `  ${label}:${e.lineNum}:${e.linePos} ${e.message}\n    ${lines[e.lineNum - 1] ?? ""}`,
-    );
+    const text = errors.map(({ lineNum, linePos, message }) => {
+      // Lines are long once they are built.
+      const near = lines[lineNum - 1]?.slice(Math.max(linePos - 81, 0), linePos + 80) ?? "";
+      return `  ${label}:${lineNum}:${linePos} ${message}\n    ${near}`;
+    });
     throw new Error(`webgpu-token-sampler: the shader ${name} does not compile on this device:\n${text.join("\n")}`);
   }
   return device.createComputePipelineAsync(describe(device, label, kernel, module, layouts, tuning, PLAIN));

@@ -1,0 +1,1 @@
+export function shortener(texts: readonly string[]): (text: string) => string;
