@@ -4,6 +4,7 @@
  * Nothing here depends on the runtime: inputs are made with integer arithmetic and single rounded operations.
  */
 import type { LogitsType } from "../../src/reference/convert.ts";
+import type { OutputParams } from "../../src/outputs.ts";
 import type { SamplingParams } from "../../src/params.ts";
 import { paramSets, show, stagedSets } from "../support/cases.ts";
 import { batch, type InputName, inputNames, Random } from "../support/inputs.ts";
@@ -72,16 +73,35 @@ interface Shape {
   readonly staged?: boolean;
   /** All rows of a call with the same parameters, or each with its own. */
   readonly uniform?: boolean;
+  /** Rows read any rows of logits, some of them the same one; they are told of, and written. */
+  readonly told?: boolean;
+}
+
+const MODES = ["kept", "processed", "raw"] as const;
+
+/** Everything that can be told of a row; ranks and entropies of all rows, since what one is asked for is told of all. */
+function outputs(random: Random, vocab: number): OutputParams {
+  return {
+    logprobs: MODES[random.below(3)]!,
+    topLogprobs: [0, 1, 5, 32][random.below(4)]!,
+    logprobTokens: randomTokens(random, vocab, random.below(40)),
+    rank: true,
+    entropy: true,
+  };
 }
 
 function section(shape: Shape): Section {
   const { vocabSize, names = inputNames, logitsType = "float32", core = "none", lead = 0, gap = 0 } = shape;
-  const { every = 1, uniform = false, further = 0, maxHistory = 0, staged = false } = shape;
+  const { every = 1, uniform = false, further = 0, maxHistory = 0, staged = false, told = false } = shape;
   const sets = staged ? stagedSets : paramSets;
   const rows = names.length;
   const place = lead + gap === 0 ? "" : `, offset ${lead}, gap ${gap}`;
-  const how =
-    (uniform ? ", one parameter set a call" : "") + (maxHistory > 0 ? ", processed" : "") + (staged ? ", stages" : "");
+  const how = [
+    uniform ? ", one parameter set a call" : "",
+    maxHistory > 0 ? ", processed" : "",
+    staged ? ", stages" : "",
+    told ? ", told and written" : "",
+  ].join("");
   const name = `${logitsType}, ${vocabSize} tokens${place}${how}`;
   function* calls(): Generator<Call> {
     for (let index = 0; index < sets.length; index += every) {
@@ -98,23 +118,27 @@ function section(shape: Shape): Section {
         prompt: randomTokens(random, vocabSize, random.below(maxHistory / 2)),
         output: randomTokens(random, vocabSize, random.below(maxHistory)),
       }));
+      const rowMap = told ? Array.from({ length: rows }, () => random.below(rows)) : undefined;
       yield {
         name: `batch(${names === inputNames ? "inputNames" : names.join()}, ${vocabSize}, ${rows}, ${index})`,
         logits: convert(placed, logitsType),
         offset: lead,
         rowStride,
+        ...(rowMap && { rowMap }),
         params: Array.from({ length: rows }, (_, row) => ({
           ...paramsOf(row),
           ...(maxHistory > 0 && randomProcessing(random, vocabSize, said[row]!)),
+          ...(told && outputs(random, vocabSize)),
           seed: row < WIDE.length ? WIDE[row]! : spread(row + rows * index),
           position: WIDE[index % WIDE.length]! ^ BigInt(row >> 3),
         })),
         ...(maxHistory > 0 && { said }),
         further,
+        written: told,
       };
     }
   }
-  const ownKernels = maxHistory > 0 || staged;
+  const ownKernels = maxHistory > 0 || staged || told;
   return { name, vocabSize, rows, logitsType, maxHistory, staged, ownKernels, core, calls };
 }
 
@@ -142,6 +166,10 @@ export const sections: readonly Section[] = [
   section({ vocabSize: 1002, staged: true, core: "half", every: 9, further: 2 }),
   // More kept than can be written down, with every parameter set.
   section({ vocabSize: 5003, names: ["flat", "equal"], staged: true, core: "half", further: 1 }),
+  section({ vocabSize: 1215, told: true, maxHistory: 40, lead: 3, gap: 3, core: "half", every: 9, further: 1 }),
+  section({ vocabSize: 2403, told: true, staged: true, every: 8 }),
+  section({ vocabSize: 203, told: true, logitsType: "float16", every: 6 }),
+  section({ vocabSize: 202, told: true, logitsType: "bfloat16", maxHistory: 30, lead: 1, every: 6 }),
   section({ vocabSize: 32_003, names: ["peaked", "flat", "tiesAtCut", "clustered", "equal", "rawBits"], every: 6 }),
   section({ vocabSize: 151_936, names: ["peaked", "flat", "tiesAtCut", "clustered"], every: 8 }),
 ];
