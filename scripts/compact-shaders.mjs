@@ -15,10 +15,7 @@ export function compactShaders() {
     apply: "build",
     enforce: "pre",
     buildStart() {
-      const files = readdirSync(SHADERS, { recursive: true }).filter((file) => file.endsWith(".wgsl"));
-      shorten = shortener(
-        files.sort((a, b) => (a < b ? -1 : 1)).map((file) => readFileSync(new URL(file, SHADERS), "utf8")),
-      );
+      shorten = shortener(textsOf("."), textsOf("lib"));
     },
     load(id) {
       const [file, query] = id.split("?");
@@ -26,4 +23,11 @@ export function compactShaders() {
       return `export default ${JSON.stringify(shorten(readFileSync(file, "utf8")))};`;
     },
   };
+}
+
+function textsOf(folder) {
+  const files = readdirSync(new URL(folder, SHADERS)).filter((file) => file.endsWith(".wgsl"));
+  return files
+    .sort((a, b) => (a < b ? -1 : 1))
+    .map((file) => readFileSync(new URL(`${folder}/${file}`, SHADERS), "utf8"));
 }

@@ -1,1 +1,1 @@
-export function shortener(texts: readonly string[]): (text: string) => string;
+export function shortener(kernels: readonly string[], library: readonly string[]): (text: string) => string;

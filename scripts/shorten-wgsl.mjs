@@ -26,15 +26,18 @@ const RESERVED = new Set(["as", "do", "fn", "if", "of"]);
  * @property {"module" | "local" | "member"} [role] what it names; undefined if it keeps its text
  * @property {boolean} [declares] whether the name is declared here
  * @property {boolean} [ends] whether it is the last one of a declaration outside of functions
- * @property {Set<string>} [scope] the function that it is in: the names that are declared there
+ * @property {Set<string>} [scope] the struct or function that it is in: the names that are declared in a function
+ * @property {readonly string[]} kernels whose text it may be part of
  */
 
 /**
- * @param {readonly string[]} texts all files that may meet in a shader
+ * @param {readonly string[]} kernels files that never meet in a shader
+ * @param {readonly string[]} library files that may stand in front of any of them
  * @returns {(text: string) => string} what to have in place of one of them
  */
-export function shortener(texts) {
-  const parsed = texts.map(parse);
+export function shortener(kernels, library) {
+  const texts = [...kernels, ...library];
+  const parsed = texts.map((text) => parse(text, library.includes(text) ? kernels : [text]));
   resolve(parsed.flat());
   const literals = literalsOf(parsed);
   const inlined = new Map(texts.map((text, index) => [text, inline(parsed[index], literals)]));
@@ -43,14 +46,14 @@ export function shortener(texts) {
 }
 
 /** Splits a text, and finds out what is declared where. */
-function parse(text) {
+function parse(text, kernels) {
   /** @type {Token[]} */
   const tokens = [];
   let spaced = false;
   for (const [part] of text.matchAll(TOKEN)) {
     const isSpace = SPACE.test(part);
-    if (part.startsWith("#")) tokens.push({ text: part.replace(/\/\/.*/, "").trim(), spaced });
-    else if (!isSpace) tokens.push({ text: part.replace(/<(.)32>$/, "$1"), spaced });
+    if (part.startsWith("#")) tokens.push({ text: part.replace(/\/\/.*/, "").trim(), spaced, kernels });
+    else if (!isSpace) tokens.push({ text: part.replace(/<(.)32>$/, "$1"), spaced, kernels });
     spaced = isSpace;
   }
 
@@ -75,14 +78,14 @@ function parse(text) {
     else if (previous === "@") isEntry ||= token.text === "compute";
     else if (DECLARES.has(token.text)) {
       inStruct = token.text === "struct";
-      if (token.text === "fn") scope = new Set();
+      if (token.text === "fn" || inStruct) scope = new Set();
       if (token.text === "override" || (token.text === "fn" && isEntry)) continue;
       // Behind `var` may be an address space.
       const end = next === "<" ? tokens.findIndex((other, index) => index > at && other.text === ">") : at;
       declare(tokens[end + 1], depth === 0 ? "module" : "local");
-    } else if (inStruct && depth === 1 && next === ":") declare(token, "member");
-    else if (scope !== undefined && depth === 0 && next === ":") declare(token, "local");
-    else if (tokens[at - 2]?.text !== "builtin") token.role = "module";
+    } else if (scope !== undefined && next === ":" && depth === (inStruct ? 1 : 0)) {
+      declare(token, inStruct ? "member" : "local");
+    } else if (tokens[at - 2]?.text !== "builtin") token.role = "module";
   }
   return tokens;
 }
@@ -129,29 +132,33 @@ function inline(tokens, literals) {
 const keyOf = ({ role, text }) => `${role} ${text}`;
 
 /**
- * A short name for every name, the most frequent first. Two share one where they cannot be taken for each other: not two
- * members, nor two names of whole files, nor two that one function has. A name is the same everywhere, so that what
- * functions have in common stays in common, which compresses well.
+ * A short name for every name, the most frequent first. Two share one where they cannot be taken for each other: no struct,
+ * no function and no kernel has both. A name is the same everywhere, so that what functions have in common stays in
+ * common, which compresses well.
  */
 function shortNames(tokens) {
   const named = new Map();
   for (const token of tokens.filter(({ role }) => role !== undefined)) {
-    const name = named.get(keyOf(token)) ?? { uses: 0, places: new Set() };
+    const { role, scope, declares, kernels } = token;
+    const name = named.get(keyOf(token)) ?? { role, uses: 0, places: new Set() };
     named.set(keyOf(token), name);
     name.uses++;
-    if (token.role !== "local") name.places.add(token.role);
-    if (token.role !== "member" && token.scope !== undefined) name.places.add(token.scope);
+    if (scope !== undefined && (role !== "member" || declares)) name.places.add(scope);
+    if (role === "module" && declares) for (const kernel of kernels) name.places.add(kernel);
   }
   const kept = tokens.filter(({ role, text }) => role === undefined && !SWIZZLE.test(text));
   const taken = new Set([...RESERVED, ...kept.map(({ text }) => text)]);
-  const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ".split("");
+  const letters = "etnairucolsdfpmvhgbwkxyqzjETNAIRUCOLSDFPMVHGBWKXYQZJ".split("");
   const followers = [...letters, ..."0123456789".split("")];
   const shorts = [...letters, ...letters.flatMap((first) => followers.map((second) => first + second))]
     .filter((text) => !taken.has(text))
-    .map((text) => ({ text, places: new Set(SWIZZLE.test(text) ? ["member"] : []) }));
+    .map((text) => ({ text, places: new Set() }));
   const result = new Map();
-  for (const [key, { places }] of [...named].sort(([, a], [, b]) => b.uses - a.uses)) {
-    const short = shorts.find((each) => [...places].every((place) => !each.places.has(place)));
+  for (const [key, { role, places }] of [...named].sort(([, a], [, b]) => b.uses - a.uses)) {
+    const short = shorts.find(
+      (each) =>
+        !(role === "member" && SWIZZLE.test(each.text)) && [...places].every((place) => !each.places.has(place)),
+    );
     for (const place of places) short.places.add(place);
     result.set(key, short.text);
   }

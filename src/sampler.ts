@@ -1,3 +1,5 @@
+// First, so that the shaders stand together in front of all code in a bundle: that compresses better.
+import { WebGpuEngine, type WebGpuOptions, WrongTokensError } from "./webgpu/engine.ts";
 import {
   type Engine,
   isGPUBuffer,
@@ -18,7 +20,6 @@ import { MAX_VOCAB_SIZE } from "./reference/numeric.ts";
 import type { RowCandidates } from "./reference/list.ts";
 import { rowSeeds } from "./reference/philox.ts";
 import { requestDevice } from "./webgpu/device.ts";
-import { WebGpuEngine, type WebGpuOptions, WrongTokensError } from "./webgpu/engine.ts";
 import type { Tuning } from "./webgpu/tuning.ts";
 import type { GPUBuffer, GPUCommandEncoder, GPUDevice } from "./webgpu-types.ts";
 

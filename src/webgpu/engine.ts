@@ -1,3 +1,5 @@
+// First, see src/sampler.ts.
+import { furtherPipelines, type Pipelines, pipelinesFor, type Variant } from "./pipelines.ts";
 import {
   type Engine,
   isGPUBuffer,
@@ -27,7 +29,6 @@ import {
   RECORD_WORDS,
   unpackRecord,
 } from "./pack.ts";
-import { furtherPipelines, type Pipelines, pipelinesFor, type Variant } from "./pipelines.ts";
 import { type GpuHistory, type PlacedControls, Processing } from "./processing.ts";
 import { CHECK_HISTORY, CHECK_ROWS, CHECK_VOCAB, selfCheck } from "./self-check.ts";
 import { GpuState, type ReadBack } from "./state.ts";
