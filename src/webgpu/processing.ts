@@ -39,6 +39,8 @@ export interface PlacedControls {
 interface Slot {
   buffer: GPUBuffer;
   words: Uint32Array | undefined;
+  /** What is copied over these. */
+  copies: readonly MaskCopy[];
   readonly groups: Map<CallRing, GPUBindGroup>;
 }
 
@@ -92,7 +94,7 @@ export class Processing {
   ): PlacedControls {
     const { maxHistory, vocabSize } = this.#shape;
     const { words, copies, listed, reach } = packControls(plans, maxHistory, vocabSize);
-    const slot = this.#slot(encoder, words);
+    const slot = this.#slot(encoder, words, copies);
     const entries = Math.max(listed, Math.min(reach, maxHistory, MAX_HISTORY));
     return {
       buffer: slot.buffer,
@@ -152,14 +154,19 @@ export class Processing {
     });
   }
 
-  #slot(encoder: GPUCommandEncoder, words: Uint32Array<ArrayBuffer>): Slot {
+  #slot(encoder: GPUCommandEncoder, words: Uint32Array<ArrayBuffer>, copies: readonly MaskCopy[]): Slot {
     let used = this.#used.get(encoder);
     if (used === undefined) this.#used.set(encoder, (used = new Set()));
     // Masks that change with every token differ early, so that comparing them costs little.
-    const known = this.#slots.findIndex((slot) => sameWords(slot.words, words));
+    // All masks of a call are copied before its first dispatch: chunks share a slot only if the masks are the same, too.
+    const known = this.#slots.findIndex(
+      (slot, index) => sameWords(slot.words, words) && (!used.has(index) || sameCopies(slot.copies, copies)),
+    );
     if (known >= 0) {
+      const slot = this.#slots[known]!;
+      slot.copies = copies;
       used.add(known);
-      return this.#slots[known]!;
+      return slot;
     }
     const count = Math.max(SLOTS, 2 * Math.ceil(this.#shape.maxBatch / this.chunkRows));
     let index = this.#slots.length < count ? this.#slots.length : this.#head;
@@ -176,14 +183,22 @@ export class Processing {
       slot = {
         buffer: this.#workspace.buffer("controls", size, USAGE.STORAGE | USAGE.COPY_DST),
         words: undefined,
+        copies,
         groups: new Map(),
       };
       this.#slots[index] = slot;
     }
     slot.words = words;
+    slot.copies = copies;
     this.#device.queue.writeBuffer(slot.buffer, 0, words);
     return slot;
   }
+}
+
+function sameCopies(a: readonly MaskCopy[], b: readonly MaskCopy[]): boolean {
+  const same = (one: MaskCopy, other: MaskCopy): boolean =>
+    one.source === other.source && one.from === other.from && one.to === other.to && one.count === other.count;
+  return a.length === b.length && a.every((copy, index) => same(copy, b[index]!));
 }
 
 /** Words in front of a row's ring: `HISTORY_WORDS` in `shaders/lib/history.wgsl`. */

@@ -500,8 +500,8 @@ describe("masks", () => {
     engines.gpu.destroy();
   });
 
-  test("masks in GPU buffers are read when the commands run", async () => {
-    const engines = await pair({ vocabSize: V, maxBatch: ROWS });
+  test.each([undefined, { rows: 1 }])("masks in GPU buffers are read when the commands run, %j", async (chunk) => {
+    const engines = await pair({ vocabSize: V, maxBatch: ROWS }, chunk);
     const masks = randomMask(new Random(6), 32 * W * ROWS, 0.3);
     const buffer = bufferOf(device, masks, COPY_SRC | COPY_DST);
     const expected = await engines.cpu.sample(logits, { allowedTokens: masks, seed: 2n, position: 0 });
