@@ -4,6 +4,8 @@
 // Requests, one for each row of the batch, then what they refer to. Twin: src/webgpu/outputs.ts.
 @group(2) @binding(0) var<storage, read_write> reports: array<u32>;
 
+override ENTROPIES: u32; // 1 if a row of the call is asked for its entropy
+
 const REQUEST_WORDS = 8u;
 
 const ASK_RANK = 1u;
@@ -57,10 +59,13 @@ fn survey(part: Part, kept: Part, scale: f32) -> Totals {
       let all_weights = exp2fix(away);
       let are_kept = in_part(keys, ids, kept);
       let weights = select(vec4(0u), all_weights, in_part(keys, ids, part));
-      let kept_weights = select(vec4(0u), all_weights, are_kept);
-      let informations = informations_of(weights, away, 0x80000u);
       low += weights;
       high += weights >> vec4(16u);
+      if (ENTROPIES == 0u) {
+        continue;
+      }
+      let kept_weights = select(vec4(0u), all_weights, are_kept);
+      let informations = informations_of(weights, away, 0x80000u);
       information_low += informations;
       information_high += informations >> vec4(16u);
       kept_low += kept_weights;
@@ -70,6 +75,9 @@ fn survey(part: Part, kept: Part, scale: f32) -> Totals {
     mass = add64(mass, join_sums(low, high));
     information = add64(information, join_sums(information_low, information_high));
     kept_mass = add64(kept_mass, join_sums(kept_low, kept_high));
+  }
+  if (ENTROPIES == 0u) {
+    return Totals(scan(mass), vec2(0u), vec2(0u), 0u);
   }
   return Totals(scan(mass), scan(information), scan(kept_mass), scan(vec2(count.x + count.y + count.z + count.w, 0u)).x);
 }

@@ -64,12 +64,10 @@ struct Call {
   token_first: u32, // words
   token_stride: u32, // words: 1, or 2 for 64-bit integers
   zero: u32, // always 0, which no compiler knows: see `times`
-  output: u32, // what write writes, in elements from token_first on
   plan_stride: u32, // of a row, in plans without stages, for the kernels that know nothing of stages
   draws: u32, // tokens of a row
   weights_first: u32, // word of tokens where draws leaves their weights; 0: nowhere
   processed: u32, // 1 if the draw has read logits as processed
-  unused: u32,
   plans: array<Plan>,
 }
 

@@ -106,12 +106,17 @@ fn draw_point(u: vec2<u32>, mass: vec2<u32>) -> vec2<u32> {
   return add64(mul32(u.y, mass.y), add64(vec2(middle.y, 0u), vec2(cross.y, 0u)));
 }
 
+// The high words of products.
+fn high_products(a: vec4<u32>, b: vec4<u32>) -> vec4<u32> {
+  let half = vec4(0xffffu);
+  let cross = (a >> vec4(16u)) * (b & half) + (((a & half) * (b & half)) >> vec4(16u));
+  let carry = (a & half) * (b >> vec4(16u)) + (cross & half);
+  return (a >> vec4(16u)) * (b >> vec4(16u)) + (cross >> vec4(16u)) + (carry >> vec4(16u));
+}
+
 // (weight · distance + added) / 2^20, rounded down.
 fn informations_of(weights: vec4<u32>, away: vec4<u32>, added: u32) -> vec4<u32> {
-  let half = vec4(0xffffu);
-  let cross = (weights >> vec4(16u)) * (away & half) + (((weights & half) * (away & half)) >> vec4(16u));
-  let carry = (weights & half) * (away >> vec4(16u)) + (cross & half);
-  let high = (weights >> vec4(16u)) * (away >> vec4(16u)) + (cross >> vec4(16u)) + (carry >> vec4(16u));
   let low = weights * away + vec4(added);
-  return ((high + select(vec4(0u), vec4(1u), low < vec4(added))) << vec4(12u)) | (low >> vec4(20u));
+  let high = high_products(weights, away) + select(vec4(0u), vec4(1u), low < vec4(added));
+  return (high << vec4(12u)) | (low >> vec4(20u));
 }

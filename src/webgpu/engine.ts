@@ -58,8 +58,11 @@ export interface WebGpuOptions {
   readonly chunk?: { readonly rows?: number; readonly bytes?: number } | undefined;
 }
 
+/** What `write` writes; see `shaders/write.wgsl`. */
+export const WRITTEN: Readonly<Record<OutputType, number>> = { logits: 1, float32: 2, float16: 3 };
+
 /** What a call may have besides the usual. */
-interface CallExtras extends Partial<Pick<CallShape, "output" | "tokenFirst" | "tokenStride">> {
+interface CallExtras extends Partial<Pick<CallShape, "tokenFirst" | "tokenStride">> {
   /** The seed of a row that is given none. */
   readonly seedOf?: (row: number) => bigint;
 }
@@ -340,7 +343,7 @@ export class WebGpuEngine implements Engine {
     const chunks = this.#chunks(logits, plans);
     const ring = this.#workspace.ring(staged, encoder, 2 * chunks.length);
     const workspace = this.#workspace.lookGroup(ring);
-    const kind = { logits: 1, float32: 2, float16: 3 }[output.type];
+    const constants = { OUTPUT: WRITTEN[output.type] };
     // Everything that can fail comes before the first command.
     const placed = chunks.map((chunk) => {
       const row = firstRow + chunk.firstRow;
@@ -350,7 +353,6 @@ export class WebGpuEngine implements Engine {
         write: ring.place(
           encoder,
           this.#call(chunk, logits.rowStride, row, this.#scratchTokens(), staged, {
-            output: kind,
             tokenFirst: range.first,
             tokenStride: output.rowStride,
           }),
@@ -369,7 +371,7 @@ export class WebGpuEngine implements Engine {
         const variant = { processed, staged };
         pass.setBindGroup(2, this.#bindings.tokens(this.#workspace.tokens));
         this.#dispatch(pass, chunk, variant);
-        pass.setPipeline(this.#kernel("write", variant));
+        pass.setPipeline(this.#kernel("write", { ...variant, constants }));
         pass.setBindGroup(1, workspace, [write]);
         pass.setBindGroup(2, group);
         pass.dispatchWorkgroups(this.#streamWorkgroups, chunk.rows);
@@ -467,7 +469,7 @@ export class WebGpuEngine implements Engine {
     bindGiven: () => void,
   ): void {
     const dispatch = (processed: boolean): void => {
-      pass.setPipeline(this.#kernel("report", { ...variant, processed }));
+      pass.setPipeline(this.#kernel("report", { ...variant, processed, constants: job.constants }));
       pass.setBindGroup(2, job.group);
       pass.dispatchWorkgroups(rows);
     };

@@ -128,6 +128,11 @@ export class OutputJob {
     return this.#plans.length > 0;
   }
 
+  /** Overrides of `report`. */
+  get constants(): { readonly ENTROPIES: number } {
+    return entropyConstants(this.#plans);
+  }
+
   /** Bytes of what comes back. */
   get bytes(): number {
     return 4 * (this.#requests.words.length - this.#first);
@@ -186,6 +191,11 @@ export class OutputJob {
     });
     return resultOf(samples, { rows, plans: this.#plans });
   }
+}
+
+/** Overrides of `report` for rows that are asked for so much. */
+export function entropyConstants(plans: readonly OutputPlan[]): { readonly ENTROPIES: number } {
+  return { ENTROPIES: Number(plans.some(({ entropy }) => entropy)) };
 }
 
 /** Words of a row's answer. */

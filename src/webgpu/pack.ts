@@ -8,7 +8,7 @@ import { words } from "../reference/philox.ts";
 import { type StageName, STAGES, type StagePlan } from "../stages.ts";
 
 /** Words of the `Call` header, of one `Plan`, and of the `Stages` in it: as many as of whole plans. */
-const CALL_WORDS = 12;
+const CALL_WORDS = 10;
 const PLAN_WORDS = 12;
 const STAGES_WORDS = 24;
 /** Words of one `RowRecord`. */
@@ -51,8 +51,6 @@ export interface CallShape {
   /** Word of the first row's token in the bound token buffer, and words from token to token (1 or 2). */
   readonly tokenFirst: number;
   readonly tokenStride: number;
-  /** What `write` writes; see `shaders/write.wgsl`. */
-  readonly output?: number;
   /** Tokens of a row; 1 if left out. */
   readonly draws?: number;
   /** Word of the bound token buffer where their weights begin; 0, or left out: they are not wanted. */
@@ -113,7 +111,6 @@ export function packCall(
     shape.tokenFirst,
     shape.tokenStride,
     0,
-    shape.output ?? 0,
     stride / PLAN_WORDS,
     shape.draws ?? 1,
     shape.weightsFirst ?? 0,

@@ -27,6 +27,8 @@ export interface Variant {
   readonly processed: boolean;
   /** Plans have stages. */
   readonly staged: boolean;
+  /** What is the same for all rows of a call, and decides what is left of the shader; by the name of the override. */
+  readonly constants?: Readonly<Record<string, number>>;
 }
 
 const PLAIN: Variant = { processed: false, staged: false };
@@ -111,7 +113,7 @@ function describe(
   module: GPUShaderModule,
   layouts: Pipelines["layouts"],
   tuning: Tuning,
-  { processed }: Variant,
+  { processed, constants }: Variant,
 ): GPUComputePipelineDescriptor {
   const groups = kernel.groups.map((group) => layouts[processed && group === "inputs" ? "processed" : group]);
   const size = { WORKGROUP_SIZE: kernel.per === "row" ? tuning.drawWorkgroup : tuning.streamWorkgroup };
@@ -121,7 +123,11 @@ function describe(
     compute: {
       module,
       entryPoint: kernel.entryPoint,
-      constants: kernel.library === "history" ? size : { ...size, LANES: tuning.lanes, QUADS: tuning.quads },
+      constants: {
+        ...size,
+        ...(kernel.library !== "history" && { LANES: tuning.lanes, QUADS: tuning.quads }),
+        ...constants,
+      },
     },
   };
 }
@@ -154,13 +160,13 @@ export function furtherPipelines(
     known = {
       processing: lazily(PROCESSING_KERNELS, (kernel, name) => make(name, kernel, PLAIN)),
       kernel: (name, variant) => {
-        const { processed } = variant;
+        const { processed, constants = {} } = variant;
         const staged = variant.staged && stagesOf(name).includes(true);
         const first: Partial<Record<KernelName, GPUComputePipeline>> = pipelines.kernels;
         if (!processed && !staged && first[name] !== undefined) return first[name];
-        const label = `${name}${processed ? ".processed" : ""}${staged ? ".staged" : ""}`;
+        const label = `${name}${Object.values(constants).join()}${processed ? ".processed" : ""}${staged ? ".staged" : ""}`;
         let pipeline = made.get(label);
-        if (pipeline === undefined) made.set(label, (pipeline = make(label, KERNELS[name], { processed, staged })));
+        if (pipeline === undefined) made.set(label, (pipeline = make(label, KERNELS[name], { ...variant, staged })));
         return pipeline;
       },
     };

@@ -19,6 +19,7 @@ import {
 } from "../../src/reference/numeric.ts";
 import { write } from "../../src/reference/write.ts";
 import { emptyState } from "../../src/reference/stages.ts";
+import { WRITTEN } from "../../src/webgpu/engine.ts";
 import type { KernelName } from "../../src/webgpu/kernels.ts";
 import { callBytes, packCall, RECORD_STATE, RECORD_WORDS, unpackRecord } from "../../src/webgpu/pack.ts";
 import { furtherPipelines, pipelinesFor } from "../../src/webgpu/pipelines.ts";
@@ -32,8 +33,6 @@ const SENTINEL = 0xa5a5_a5a5;
 const GUARD = 64;
 /** Rows of other calls in front of and behind the ones under test. */
 const FIRST_ROW = 2;
-/** What `write` writes; see `shaders/write.wgsl`. */
-const WRITE_LOGITS = 1;
 /** Words of a record that stages keep from token to token. */
 const STATE = [RECORD_STATE, RECORD_STATE + 1, RECORD_STATE + 2];
 
@@ -85,7 +84,7 @@ class Bench {
       this.#staged,
     );
     // For write: rows of an output that do not touch, from the fourth element on.
-    const output = { tokenFirst: 3, tokenStride: vocab + 5, output: WRITE_LOGITS };
+    const output = { tokenFirst: 3, tokenStride: vocab + 5 };
     const plans = Array.from({ length: this.#rows }, () => plan);
     const writeCall = packCall({ ...shape, ...output }, plans, () => 77n, this.#staged);
     const records = new Uint32Array(RECORD_WORDS * (this.#rows + 2 * FIRST_ROW)).fill(SENTINEL);
@@ -130,7 +129,8 @@ class Bench {
     pass.setBindGroup(1, group("workspace", "call", "delegates", "masses", "records"), [0]);
     for (const kernel of kernels) {
       const row = kernel === "draw" || kernel === "stages";
-      pass.setPipeline(further.kernel(kernel, { processed: false, staged: this.#staged }));
+      const writes = kernel === "write" && { constants: { OUTPUT: WRITTEN.logits } };
+      pass.setPipeline(further.kernel(kernel, { processed: false, staged: this.#staged, ...writes }));
       if (row) pass.setBindGroup(2, group("tokens", "tokens"));
       if (kernel === "write") {
         pass.setBindGroup(1, group("workspace", "writeCall", "delegates", "masses", "records"), [0]);

@@ -22,15 +22,15 @@ const device = await sharedDevice();
 
 const modes = ["kept", "processed", "raw"] as const;
 
-/** Any mixture of what can be asked for. */
-function randomOutputs(random: Random, vocab: number): SamplingParams {
+/** Any mixture of what can be asked for; without entropies there is another kernel. */
+function randomOutputs(random: Random, vocab: number, entropies = true): SamplingParams {
   const some = (share: number): boolean => random.unit() < share;
   return {
     ...(some(0.8) && { logprobs: modes[random.below(3)]! }),
     ...(some(0.6) && { topLogprobs: [1, 2, 5, 20, 32][random.below(5)]! }),
     ...(some(0.4) && { logprobTokens: Array.from({ length: random.below(40) }, () => random.below(vocab)) }),
     ...(some(0.4) && { rank: true }),
-    ...(some(0.4) && { entropy: true }),
+    ...(some(0.4) && entropies && { entropy: true }),
   };
 }
 
@@ -115,7 +115,8 @@ class Bench {
     pass.setBindGroup(0, group("inputs", "logits", "logits"));
     pass.setBindGroup(1, group("workspace", "call", "delegates", "masses", "records"), [0]);
     for (const kernel of kernels) {
-      pass.setPipeline(this.#further.kernel(kernel, { processed: false, staged: false }));
+      const constants = kernel === "report" ? { constants: { ENTROPIES: 1 } } : {};
+      pass.setPipeline(this.#further.kernel(kernel, { processed: false, staged: false, ...constants }));
       if (kernel === "draw" || kernel === "draws") pass.setBindGroup(2, group("tokens", "reports"));
       if (kernel === "report") pass.setBindGroup(2, group("reporting", "reports"));
       if (kernel === "max" || kernel === "mass") {
@@ -250,7 +251,7 @@ describe("both engines tell the same", () => {
                 draws: several,
                 replacement: random.below(2) === 0,
                 ...sets[(row + 7 * call) % sets.length],
-                ...randomOutputs(random, vocabSize),
+                ...randomOutputs(random, vocabSize, (round + call) % 3 !== 0),
                 ...(processes && row % 3 !== 0 && randomProcess(random, vocabSize)),
                 seed: BigInt(row),
                 position: call,
