@@ -28,17 +28,19 @@ const AT_LISTED = 10u;
 const AT_DRAWN = 11u;
 
 struct Totals {
-  mass: vec2<u32>,
+  mass: vec2<u32>, // of a part
   information: vec2<u32>,
   kept_mass: vec2<u32>,
+  whole_mass: vec2<u32>,
   kept: u32,
 }
 
-// Adds up the weights of a part, and those of the kept tokens, and counts these.
+// Adds up the weights of a part; for entropies also those of the kept tokens, which are counted, and of all.
 fn survey(part: Part, kept: Part, scale: f32) -> Totals {
   var mass = vec2(0u);
   var information = vec2(0u);
   var kept_mass = vec2(0u);
+  var whole_mass = vec2(0u);
   var count = vec4(0u);
   for (var i = lid; i < run_count(); i += WORKGROUP_SIZE) {
     let run = run_at(i);
@@ -51,35 +53,41 @@ fn survey(part: Part, kept: Part, scale: f32) -> Totals {
     var information_high = vec4(0u);
     var kept_low = vec4(0u);
     var kept_high = vec4(0u);
+    var whole_low = vec4(0u);
+    var whole_high = vec4(0u);
     for (var quad = run.first; quad < run.end; quad += LANES) {
       let bits = load_quad_of(row, quad, run.whole);
       let keys = keys_of(bits);
       let ids = ids_from(id_of(row, quad));
       let away = distances(half_max, bits, scale);
       let all_weights = exp2fix(away);
-      let are_kept = in_part(keys, ids, kept);
       let weights = select(vec4(0u), all_weights, in_part(keys, ids, part));
       low += weights;
       high += weights >> vec4(16u);
       if (ENTROPIES == 0u) {
         continue;
       }
-      let kept_weights = select(vec4(0u), all_weights, are_kept);
       let informations = informations_of(weights, away, 0x80000u);
       information_low += informations;
       information_high += informations >> vec4(16u);
+      let are_kept = in_part(keys, ids, kept);
+      let kept_weights = select(vec4(0u), all_weights, are_kept);
       kept_low += kept_weights;
       kept_high += kept_weights >> vec4(16u);
       count += select(vec4(0u), vec4(1u), are_kept);
+      whole_low += all_weights;
+      whole_high += all_weights >> vec4(16u);
     }
     mass = add64(mass, join_sums(low, high));
     information = add64(information, join_sums(information_low, information_high));
     kept_mass = add64(kept_mass, join_sums(kept_low, kept_high));
+    whole_mass = add64(whole_mass, join_sums(whole_low, whole_high));
   }
   if (ENTROPIES == 0u) {
-    return Totals(scan(mass), vec2(0u), vec2(0u), 0u);
+    return Totals(scan(mass), vec2(0u), vec2(0u), vec2(0u), 0u);
   }
-  return Totals(scan(mass), scan(information), scan(kept_mass), scan(vec2(count.x + count.y + count.z + count.w, 0u)).x);
+  let kept_count = scan(vec2(count.x + count.y + count.z + count.w, 0u)).x;
+  return Totals(scan(mass), scan(information), scan(kept_mass), scan(whole_mass), kept_count);
 }
 
 fn key_at(id: u32) -> u32 {
@@ -176,8 +184,9 @@ fn report_main(@builtin(workgroup_id) workgroup_id: vec3<u32>, @builtin(local_in
   // The draw knows the mass of what it kept, unless it weighed by something else; and a greedy draw is certain.
   let needs_mass = select(has_list || (flags & MODE_KEPT) == 0u, has_list && (flags & ADAPTED) != 0u, of_kept);
   let adds_up = tells && (asks_entropy || needs_mass);
-  // Once for the mode, once for the whole row at the scale of the draw; often that is the same.
-  let once = adds_up && !of_kept && !is_raw;
+  // Once for the mode, once relative to the row's largest logit at the scale of the draw; often that is the same.
+  let same = uniform_word(select(0u, 1u, base_key == max_key && scale == draw_scale)) == 1u;
+  let once = adds_up && same;
   for (var round = 0u; round < 2u; round++) {
     let is_mode = round == 0u;
     if (select(weighs && !once, adds_up, is_mode)) {
@@ -200,8 +209,8 @@ fn report_main(@builtin(workgroup_id) workgroup_id: vec3<u32>, @builtin(local_in
         reports[result + AT_KEPT] = totals.kept;
         reports[result + AT_KEPT_MASS] = totals.kept_mass.x;
         reports[result + AT_KEPT_MASS + 1u] = totals.kept_mass.y;
-        reports[result + AT_WHOLE_MASS] = totals.mass.x;
-        reports[result + AT_WHOLE_MASS + 1u] = totals.mass.y;
+        reports[result + AT_WHOLE_MASS] = totals.whole_mass.x;
+        reports[result + AT_WHOLE_MASS + 1u] = totals.whole_mass.y;
       }
     }
   }
