@@ -130,7 +130,7 @@ export class OutputJob {
 
   /** Overrides of `report`. */
   get constants(): { readonly ENTROPIES: number } {
-    return entropyConstants(this.#plans);
+    return { ENTROPIES: Number(this.#plans.some(({ entropy }) => entropy)) };
   }
 
   /** Bytes of what comes back. */
@@ -191,11 +191,6 @@ export class OutputJob {
     });
     return resultOf(samples, { rows, plans: this.#plans });
   }
-}
-
-/** Overrides of `report` for rows that are asked for so much. */
-export function entropyConstants(plans: readonly OutputPlan[]): { readonly ENTROPIES: number } {
-  return { ENTROPIES: Number(plans.some(({ entropy }) => entropy)) };
 }
 
 /** Words of a row's answer. */
