@@ -5,11 +5,11 @@
 //   many  any row: histograms narrow down where the cut is until what is left can be written down and sorted. Then the
 //         kept mass of every group is added up.
 
-const NUCLEUS_REACH = 256u; // top-p alone looks first among the tokens that reach so many delegates
 const TOP_K_REACH = 512u; // a larger top-k looks at all groups
 
-// How many of the `count` sorted entries the filters keep; 0 if the nucleus is larger than what was written down.
-fn filter_entries(plan: Plan, count: u32, floor_key: u32) -> u32 {
+// How many of the `count` sorted entries the filters keep; 0 if the nucleus is larger than what was written down. `mass` is
+// the row's, where top-p has no top-k in front of it.
+fn filter_entries(plan: Plan, count: u32, floor_key: u32, mass: vec2<u32>) -> u32 {
   let by_count = (plan.flags & FLAG_TOP_K) != 0u;
   var end = count;
   if ((plan.flags & FLAG_MIN_P_FIRST) != 0u) {
@@ -19,10 +19,6 @@ fn filter_entries(plan: Plan, count: u32, floor_key: u32) -> u32 {
     end = min(end, plan.top_k);
   }
   if ((plan.flags & FLAG_TOP_P) != 0u) {
-    var mass = vec2(0u);
-    if (!by_count) {
-      mass = row_mass();
-    }
     weigh_entries(end, plan.filter_scale);
     let total = scan_weights(end);
     let last = claim_weight(end, mass_needed(plan.top_p, select(mass, total, by_count)));
@@ -34,8 +30,8 @@ fn filter_entries(plan: Plan, count: u32, floor_key: u32) -> u32 {
   return end;
 }
 
-// Filters any row; or, where the groups that are looked at hold the top-k, looks for those only.
-fn many(plan: Plan, floor_cut: Cut, top_k_only: bool, max_key: u32) -> Cut {
+// Filters any row; or, where the groups that are looked at hold the top-k, looks for those only. `mass` as above.
+fn many(plan: Plan, floor_cut: Cut, top_k_only: bool, mass: vec2<u32>, max_key: u32) -> Cut {
   var cut = LAST;
   if ((plan.flags & FLAG_MIN_P_FIRST) != 0u && !top_k_only) {
     cut = floor_cut;
@@ -45,10 +41,12 @@ fn many(plan: Plan, floor_cut: Cut, top_k_only: bool, max_key: u32) -> Cut {
     if ((plan.flags & select(FLAG_TOP_K, FLAG_TOP_P, weighted)) != 0u) {
       var target_sum = vec2(plan.top_k, 0u);
       if (weighted) {
+        var measured = mass;
         if ((plan.flags & FLAG_TOP_K) != 0u) {
           weigh_groups(Part(IN_FRONT, cut), max_key, plan.filter_scale);
+          measured = row_mass();
         }
-        target_sum = mass_needed(plan.top_p, row_mass());
+        target_sum = mass_needed(plan.top_p, measured);
       }
       cut = cut_where(Part(IN_FRONT, cut), weighted, target_sum, f32(plan.top_p) / 4294967296.0, plan.filter_scale, max_key);
     }
@@ -88,8 +86,15 @@ fn draw_main(@builtin(workgroup_id) workgroup_id: vec3<u32>, @builtin(local_invo
       let floor_cut = cut;
       var part = Part(IN_FRONT, LAST);
       var written = ROOM + 1u;
+      var mass = vec2(0u);
       if (small_k || !by_count) {
-        let reach = reach_of_delegates(select(NUCLEUS_REACH, plan.top_k, by_count), by_count, max_key);
+        var reach: Reach;
+        if (by_count) {
+          reach = reach_of_delegates(plan.top_k, true, max_key);
+        } else {
+          mass = fill_bins_of_groups(plan.filter_scale);
+          reach = reach_of_nucleus(plan.top_p, mass, plan.filter_scale, max_key);
+        }
         part.upto.key = reach.low;
         written = list_groups(reach);
       }
@@ -100,7 +105,7 @@ fn draw_main(@builtin(workgroup_id) workgroup_id: vec3<u32>, @builtin(local_invo
           if (!small_k) {
             look_at_all_groups();
           }
-          cut = many(plan, floor_cut, small_k, max_key);
+          cut = many(plan, floor_cut, small_k, mass, max_key);
           if (!small_k) {
             break;
           }
@@ -110,7 +115,7 @@ fn draw_main(@builtin(workgroup_id) workgroup_id: vec3<u32>, @builtin(local_invo
           let found_count = gather(part);
           if (found_count <= ROOM) {
             sort_entries(found_count);
-            count = filter_entries(plan, found_count, floor_cut.key);
+            count = filter_entries(plan, found_count, floor_cut.key, mass);
           }
         }
       }

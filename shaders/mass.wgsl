@@ -3,39 +3,35 @@
 
 override WORKGROUP_SIZE: u32;
 
-// The usual groups lie wholly in the row, and all their tokens count: nothing is asked inside the loop.
-fn mass_of_group(first: u32, half_max: f32, scale: f32) -> vec2<u32> {
-  var low = vec4(0u);
-  var high = vec4(0u);
-  for (var j = 0u; j < QUADS; j++) {
-    let weights = exp2fix(distances(half_max, unpack(logits[first + j * LANES]), scale));
-    low += weights;
-    high += weights >> vec4(16u);
-  }
-  return join_sums(low, high);
+// Four more weights. One after the other, because a CPU holds few vectors in registers.
+fn add_weights(sums: Halves, distance: vec4<u32>, zero: u32) -> Halves {
+  let x = weight_halves(distance.x, zero);
+  let y = weight_halves(distance.y, zero);
+  let z = weight_halves(distance.z, zero);
+  let w = weight_halves(distance.w, zero);
+  return Halves(sums.high + x.high + y.high + z.high + w.high, sums.low + x.low + y.low + z.low + w.low);
 }
 
-// The same where no token is NEAR: the weights are small enough to be added up as they are.
-fn mass_of_far_group(first: u32, half_max: f32, scale: f32) -> vec2<u32> {
-  var sum = vec4(0u);
+// The usual groups lie wholly in the row, and all their tokens count: nothing is asked inside the loop.
+fn mass_of_group(first: u32, half_max: f32, scale: f32) -> vec2<u32> {
+  let zero = call.zero;
+  var sums = Halves();
   for (var j = 0u; j < QUADS; j++) {
-    sum += exp2fix_far(far_distances(half_max, unpack(logits[first + j * LANES]), scale));
+    sums = add_weights(sums, distances(half_max, unpack(logits[first + j * LANES]), scale), zero);
   }
-  return vec2(sum.x + sum.y + sum.z + sum.w, 0u);
+  return join_halves(sums, QUADS * 4u);
 }
 
 // Any group, and only the tokens that lie within `limit` at `limit_scale`.
 fn mass_within(row: Row, first: u32, half_max: f32, scale: f32, limit: u32, limit_scale: f32) -> vec2<u32> {
-  var low = vec4(0u);
-  var high = vec4(0u);
+  let zero = call.zero;
+  var sums = Halves();
   for (var j = 0u; j < QUADS; j++) {
     let bits = load_quad(row, first + j * LANES);
     let within = distances(half_max, bits, limit_scale) <= vec4(limit);
-    let weights = select(vec4(0u), exp2fix(distances(half_max, bits, scale)), within);
-    low += weights;
-    high += weights >> vec4(16u);
+    sums = add_weights(sums, select(vec4(MAX_DISTANCE), distances(half_max, bits, scale), within), zero);
   }
-  return join_sums(low, high);
+  return join_halves(sums, QUADS * 4u);
 }
 
 @compute @workgroup_size(WORKGROUP_SIZE)
@@ -57,8 +53,7 @@ fn mass_main(@builtin(workgroup_id) workgroup_id: vec3<u32>, @builtin(local_invo
   let limited = (plan.flags & FLAG_MIN_P) != 0u && (plan.flags & (FLAG_TOP_P | FLAG_MIN_P_FIRST)) != FLAG_TOP_P;
   let limit = select(MAX_DISTANCE, plan.min_p_distance, limited);
   let half_max = logit_of_key(atomicLoad(&records[call.first_row + workgroup_id.y].rising_key)) * 0.5;
-  let nearest = distance_of_key(half_max, delegate, scale);
-  if (nearest >= MAX_DISTANCE || distance_of_key(half_max, delegate, plan.filter_scale) > limit) {
+  if (distance_of_key(half_max, delegate, scale) >= MAX_DISTANCE || distance_of_key(half_max, delegate, plan.filter_scale) > limit) {
     masses[at] = vec2(0u);
     return;
   }
@@ -66,9 +61,7 @@ fn mass_main(@builtin(workgroup_id) workgroup_id: vec3<u32>, @builtin(local_invo
   let first = quad_of(group, 0u);
   if (limited || !is_whole(row, group)) {
     masses[at] = mass_within(row, first, half_max, scale, limit, plan.filter_scale);
-  } else if (nearest < NEAR) {
-    masses[at] = mass_of_group(row.first_quad + first, half_max, scale);
   } else {
-    masses[at] = mass_of_far_group(row.first_quad + first, half_max, scale);
+    masses[at] = mass_of_group(row.first_quad + first, half_max, scale);
   }
 }

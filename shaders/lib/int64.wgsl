@@ -30,3 +30,8 @@ fn join_sums(low: vec4<u32>, high: vec4<u32>) -> vec2<u32> {
   let rest = low.x + low.y + low.z + low.w - (h << 16u);
   return add64(vec2(h << 16u, h >> 16u), vec2(rest, 0u));
 }
+
+// The upper halves of words, in floats, because SwiftShader shifts lane by lane. Every step is exact.
+fn upper_halves(words: vec4<u32>) -> vec4<u32> {
+  return bitcast<vec4<u32>>(vec4<f32>(words & vec4(0xffff0000u)) + 549755813888.0) - vec4(0x53000000u); // 2^39, its bits
+}

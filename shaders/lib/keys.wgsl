@@ -5,7 +5,7 @@ const NO_TOKEN = 0xffffffffu;
 
 // Orders the bits of floats. Positive NaNs wrap round to the bottom, beside negative NaNs and -inf.
 fn raw_keys(bits: vec4<u32>) -> vec4<u32> {
-  let sign = bitcast<vec4<u32>>(bitcast<vec4<i32>>(bits) >> vec4(31u));
+  let sign = bitcast<vec4<u32>>(clamp(bitcast<vec4<i32>>(bits), vec4(-1), vec4(0)));
   return (bits ^ (sign | vec4(0x80000000u))) + vec4(0x7fffffu);
 }
 

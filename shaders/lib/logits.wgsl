@@ -62,16 +62,16 @@ fn load_word(element: u32) -> u32 {
 #endif
 #if BFLOAT
 fn widen(half: vec4<u32>) -> vec4<u32> {
-  return half << vec4(16u);
+  return half * 65536u;
 }
 #else
 fn widen(half: vec4<u32>) -> vec4<u32> {
   let magnitude = half & vec4(0x7fffu);
-  var bits = (magnitude << vec4(13u)) + 0x38000000u;
+  var bits = magnitude * 8192u + 0x38000000u;
   bits += select(vec4(0u), vec4(0x38000000u), magnitude >= vec4(0x7c00u)); // inf, NaN
   // Subnormals are normal as float32, and the product is exact.
   let subnormal = bitcast<vec4<u32>>(vec4<f32>(magnitude) * 5.9604644775390625e-8);
-  return select(bits, subnormal, magnitude < vec4(0x400u)) | ((half & vec4(0x8000u)) << vec4(16u));
+  return select(bits, subnormal, magnitude < vec4(0x400u)) | ((half & vec4(0x8000u)) * 65536u);
 }
 #endif
 #else

@@ -312,6 +312,24 @@ fn reach_of_delegates(n: u32, first_n: bool, max_key: u32) -> Reach {
   return Reach(low, high_tile);
 }
 
+// Adds the masses of groups to the bins, by how far their delegates are. Returns the mass of the row.
+fn fill_bins_of_groups(scale: f32) -> vec2<u32> {
+  clear_bins();
+  for (var group = lid; group < call.groups; group += WORKGROUP_SIZE) {
+    let key = max(delegates[first_group + group], LOWEST_KEY);
+    let bin = distance_of_key(half_max, key, scale) / (MAX_DISTANCE / BINS);
+    add_to_bin(min(bin, BINS - 1u), masses[first_group + group]);
+  }
+  return scan_bins();
+}
+
+// After fill_bins_of_groups(): what the groups that a nucleus most likely lies in reach. Those with the largest delegates
+// whose mass is that of the nucleus would do if all of it were in tokens as large; so a part of the rest is added.
+fn reach_of_nucleus(share: u32, mass: vec2<u32>, scale: f32, max_key: u32) -> Reach {
+  let bin = min(claim_bin(mass_needed(share + (NOWHERE - share) / 8u, mass)).index, BINS - 1u);
+  return Reach(key_of_distance(max_key, (bin + 1u) * (MAX_DISTANCE / BINS) - 1u, scale), NOWHERE);
+}
+
 // Writes down the groups that have such tokens. Returns how many there are; those beyond ROOM are left out.
 fn list_groups(reach: Reach) -> u32 {
   workgroupBarrier();
@@ -630,7 +648,7 @@ fn fill_bins_of_band(part: Part, band: Band, shift: u32, scale: f32) -> vec2<u32
       var weights = exp2fix(away) * min(here.keys, vec4(1u));
       let nearer = select(vec4(0u), weights, away < vec4(band.nearest));
       low += nearer;
-      high += nearer >> vec4(16u);
+      high += upper_halves(nearer);
       weights -= nearer;
       if (any((weights != vec4(0u)) & (away <= vec4(band.farthest)))) {
         for (var lane = 0u; lane < 4u; lane++) {
@@ -833,7 +851,7 @@ fn weigh_groups(kept: Part, base_key: u32, scale: f32) {
       for (var j = 0u; j < QUADS; j++) {
         let weights = kept_weights(quad_of(group, j), whole, kept, scale);
         low += weights;
-        high += weights >> vec4(16u);
+        high += upper_halves(weights);
       }
       mass = join_sums(low, high);
     }
@@ -875,7 +893,7 @@ fn draw_at(kept: Part, scale: f32, point: vec2<u32>, total: vec2<u32>) -> vec2<u
   clear_bins();
   for (var i = lid; i < quads; i += WORKGROUP_SIZE) {
     let weights = kept_weights(first + i, false, kept, scale);
-    add_to_bin(i / stride, join_sums(weights, weights >> vec4(16u)));
+    add_to_bin(i / stride, join_sums(weights, upper_halves(weights)));
   }
   scan_bins();
   let part = claim_bin(rest);

@@ -1,49 +1,43 @@
 // Distances and integer weights. Twin: distance and exp2fix in src/reference/numeric.ts.
 // No decision is ever taken on a floating-point sum. Every float step here is one operation, correctly rounded; where a
 // compiler could fuse a product with a sum, and so round once instead of twice, integer operations on the bits between
-// them keep it from doing so.
+// them keep it from doing so. Bits are multiplied where they could be shifted, and cut off as signed integers, because
+// SwiftShader shifts lane by lane, which costs as much as sixteen products, and a minimum of unsigned ones twice as much.
 
 const WEIGHT_ONE = 0x80000000u;
 const SCALE_OF_ONE = 3025550.75; // of a temperature of 1
 const MAX_DISTANCE = 0x2000000u; // 32 octaves: the weight is 0
-const NEAR = 0x800000u; // 8 octaves: from here on weights are at most 2^23
-// Bits of 2^23 and of 2^25. Added to a float that is no larger, they leave the nearest integer, or multiple of 4.
-const TO_INTEGER = 0x4b000000u;
-const TO_MULTIPLE_OF_4 = 0x4c000000u;
+// Bits of 2^23 and of 2^25. Added to a float that is no larger, they leave the nearest integer, or multiple of 4. And
+// 2^23 is the distance of 8 octaves.
+const TO_INTEGER = 0x4b000000;
+const TO_MULTIPLE_OF_4 = 0x4c000000;
 
-// Halved differences from the row's largest logit, scaled. Halving first keeps the difference of huge logits finite.
-// Floats that are not negative are ordered like their bits, so they are cut off as integers.
-fn scaled_differences(half_max: f32, finite: vec4<u32>, scale: f32) -> vec4<f32> {
-  let d = min(bitcast<vec4<u32>>(vec4(half_max) - bitcast<vec4<f32>>(finite) * 0.5), vec4(0x5d800000u)); // 2^60
-  return bitcast<vec4<f32>>(min(bitcast<vec4<u32>>(bitcast<vec4<f32>>(d) * scale), vec4(TO_MULTIPLE_OF_4)));
+// Distance below the row's largest logit, in 2^-20 octaves, from the bits of a logit: the nearest integer within 8 octaves,
+// the nearest multiple of 4 beyond. Halving first keeps the difference of huge logits finite. Floats that are not negative
+// are ordered like their bits.
+fn distance_of(half_max: f32, bits: u32, scale: f32) -> u32 {
+  let finite = select(bits, 0x7f7fffffu, bits == 0x7f800000u); // +inf counts as the largest float
+  let d = bitcast<i32>(half_max - bitcast<f32>(finite) * 0.5);
+  let scaled = bitcast<i32>(bitcast<f32>(min(d, 0x5d800000)) * scale); // d cut off at 2^60
+  let near = bitcast<f32>(min(scaled, TO_INTEGER)) + 8388608.0;
+  let far = bitcast<f32>(clamp(scaled, TO_INTEGER, TO_MULTIPLE_OF_4)) + 33554432.0;
+  // Less the bits of the two summands, and the 8 octaves that both have of a far one.
+  let distance = bitcast<u32>(near) + bitcast<u32>(far) * 4u - 0x7b800000u;
+  // What can never be sampled, NaN and -inf, is as far as can be.
+  return select(distance, MAX_DISTANCE, bitcast<i32>(finite & 0x7fffffffu) >= 0x7f800000);
 }
 
-// The nearest multiple of 4: what distances are beyond 8 octaves.
-fn far_distances_of(scaled: vec4<f32>) -> vec4<u32> {
-  return (bitcast<vec4<u32>>(scaled + 33554432.0) - vec4(TO_MULTIPLE_OF_4)) << vec4(2u);
-}
-
-// What can never be sampled, NaN and -inf, is as far as can be.
-fn unless_masked(distance: vec4<u32>, bits: vec4<u32>) -> vec4<u32> {
-  return select(distance, vec4(MAX_DISTANCE), (bits & vec4(0x7fffffffu)) >= vec4(0x7f800000u));
-}
-
-// Distances below the row's largest logit, in 2^-20 octaves, from the bits of logits: the nearest integer within 8
-// octaves, the nearest multiple of 4 beyond.
 fn distances(half_max: f32, bits: vec4<u32>, scale: f32) -> vec4<u32> {
-  let finite = select(bits, vec4(0x7f7fffffu), bits == vec4(0x7f800000u)); // +inf counts as the largest float
-  let scaled = scaled_differences(half_max, finite, scale);
-  let near = bitcast<vec4<u32>>(scaled + 8388608.0) - vec4(TO_INTEGER);
-  return unless_masked(select(far_distances_of(scaled), near, scaled < vec4(8388608.0)), finite);
-}
-
-// The same where no token is NEAR, and so none is +inf.
-fn far_distances(half_max: f32, bits: vec4<u32>, scale: f32) -> vec4<u32> {
-  return unless_masked(far_distances_of(scaled_differences(half_max, bits, scale)), bits);
+  return vec4(
+    distance_of(half_max, bits.x, scale),
+    distance_of(half_max, bits.y, scale),
+    distance_of(half_max, bits.z, scale),
+    distance_of(half_max, bits.w, scale),
+  );
 }
 
 fn distance_of_key(half_max: f32, key: u32, scale: f32) -> u32 {
-  return distances(half_max, vec4(bits_of_key(key)), scale).x;
+  return distance_of(half_max, bits_of_key(key), scale);
 }
 
 // The smallest key whose logit lies no further than `limit` below the largest.
@@ -62,35 +56,53 @@ fn key_of_distance(max_key: u32, limit: u32, scale: f32) -> u32 {
   return high;
 }
 
-// 2^31 · 2^(-distance / 2^20), not yet rounded to an integer.
-fn powers(distance: vec4<u32>) -> vec4<f32> {
-  let line = vec4(0x4f000000u) - (distance << vec4(3u)); // as a float: the octave is exact, inside it a straight line
-  let f = bitcast<vec4<f32>>((line & vec4(0x7fffffu)) | vec4(0x3f800000u)) - 1.0;
-  var y = times(vec4(0.0018671300495043397), f) + 0.009017030708491802;
-  y = times(y, f) + 0.05579991266131401;
-  y = times(y, f) + 0.24016444385051727;
-  y = times(y, f) + 0.6931512951850891;
-  y = times(y, f) + 1.0;
-  return y * bitcast<vec4<f32>>(line & vec4(0x7f800000u));
+// Weights in halves: `high` counts 2^16, `low` is what is left, within 2^15 on either side. Each on top of the bits of a float.
+struct Halves {
+  high: u32,
+  low: u32,
+}
+const HIGH = 0x53000000u; // of 2^39
+const LOW = 0x4b400000u; // of 1.5 · 2^23
+
+// 2^31 · 2^(-distance / 2^20), rounded to an integer. Two sums cost a CPU less than rounding and conversion. (Between them
+// reordering and fusing do no harm, since all but the last rounding of each half is exact.)
+fn weight_halves(distance: u32, zero: u32) -> Halves {
+  let line = 0x4f000000u - distance * 8u; // as a float: the octave is exact, inside it a straight line
+  let f = bitcast<f32>((line & 0x7fffffu) | 0x3f800000u) - 1.0;
+  var y = times(0.0018671300495043397, f, zero) + 0.009017030708491802;
+  y = times(y, f, zero) + 0.05579991266131401;
+  y = times(y, f, zero) + 0.24016444385051727;
+  y = times(y, f, zero) + 0.6931512951850891;
+  y = times(y, f, zero) + 1.0;
+  let power = y * bitcast<f32>(line & 0x7f800000u);
+  let high = bitcast<u32>(power + 549755813888.0);
+  let rounded = bitcast<f32>(high ^ zero) - 549768396800.0; // less 1.5 · 2^23
+  return Halves(high, bitcast<u32>(power - rounded));
 }
 
-// A product that cannot be fused with what is added to it.
-fn times(a: vec4<f32>, b: vec4<f32>) -> vec4<f32> {
-  return bitcast<vec4<f32>>(bitcast<vec4<u32>>(a * b) ^ vec4(call.zero));
+// A product that cannot be fused with what is added to it; `zero` is that of the call.
+fn times(a: f32, b: f32, zero: u32) -> f32 {
+  return bitcast<f32>(bitcast<u32>(a * b) ^ zero);
+}
+
+fn weight_of(distance: u32) -> u32 {
+  let halves = weight_halves(distance, call.zero);
+  return halves.high * 65536u + halves.low - LOW;
 }
 
 fn exp2fix(distance: vec4<u32>) -> vec4<u32> {
-  return vec4<u32>(round(powers(distance)));
+  return vec4(weight_of(distance.x), weight_of(distance.y), weight_of(distance.z), weight_of(distance.w));
 }
 
-// The same for distances that are not NEAR, where rounding can cost a CPU less. (Here fusing does no harm: the product before
-// is exact.)
-fn exp2fix_far(distance: vec4<u32>) -> vec4<u32> {
-  return bitcast<vec4<u32>>(powers(distance) + 8388608.0) - vec4(TO_INTEGER);
+// The sum of `count` weights from the sums of their halves.
+fn join_halves(sums: Halves, count: u32) -> vec2<u32> {
+  let high = sums.high - count * HIGH;
+  let low = sums.low - count * LOW;
+  return add64(mul32(high, 65536u), vec2(low, select(0u, 0xffffffffu, bitcast<i32>(low) < 0)));
 }
 
 fn weight_of_key(half_max: f32, key: u32, scale: f32) -> u32 {
-  return exp2fix(vec4(distance_of_key(half_max, key, scale))).x;
+  return weight_of(distance_of_key(half_max, key, scale));
 }
 
 // ceil(share · mass / 2^32), the mass a nucleus must reach.
@@ -109,14 +121,16 @@ fn draw_point(u: vec2<u32>, mass: vec2<u32>) -> vec2<u32> {
 // The high words of products.
 fn high_products(a: vec4<u32>, b: vec4<u32>) -> vec4<u32> {
   let half = vec4(0xffffu);
-  let cross = (a >> vec4(16u)) * (b & half) + (((a & half) * (b & half)) >> vec4(16u));
-  let carry = (a & half) * (b >> vec4(16u)) + (cross & half);
-  return (a >> vec4(16u)) * (b >> vec4(16u)) + (cross >> vec4(16u)) + (carry >> vec4(16u));
+  let a_high = upper_halves(a);
+  let b_high = upper_halves(b);
+  let cross = a_high * (b & half) + upper_halves((a & half) * (b & half));
+  let carry = (a & half) * b_high + (cross & half);
+  return a_high * b_high + upper_halves(cross) + upper_halves(carry);
 }
 
 // (weight · distance + added) / 2^20, rounded down.
 fn informations_of(weights: vec4<u32>, away: vec4<u32>, added: u32) -> vec4<u32> {
   let low = weights * away + vec4(added);
   let high = high_products(weights, away) + select(vec4(0u), vec4(1u), low < vec4(added));
-  return (high << vec4(12u)) | (low >> vec4(20u));
+  return (high * 4096u) | (low >> vec4(20u));
 }
