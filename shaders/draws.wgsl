@@ -51,8 +51,7 @@ fn draws_main(@builtin(workgroup_id) workgroup_id: vec3<u32>, @builtin(local_inv
     }
     return;
   }
-  row = row_of(row_index);
-  first_group = row_index * call.groups;
+  enter_row(row_index);
   let base_key = records[record].base_key;
   half_max = logit_of_key(base_key) * 0.5;
 #if STAGES

@@ -56,7 +56,7 @@ fn survey(part: Part, kept: Part, scale: f32) -> Totals {
     var whole_low = vec4(0u);
     var whole_high = vec4(0u);
     for (var quad = run.first; quad < run.end; quad += LANES) {
-      let bits = load_quad_of(row, quad, run.whole);
+      let bits = bits_at(quad, run.whole);
       let keys = keys_of(bits);
       let ids = ids_from(id_of(row, quad));
       let away = distances(half_max, bits, scale);
@@ -128,8 +128,7 @@ fn report_main(@builtin(workgroup_id) workgroup_id: vec3<u32>, @builtin(local_in
   lid = index;
   let row_index = workgroup_id.x;
   let record = call.first_row + row_index;
-  row = row_of(row_index);
-  first_group = row_index * call.groups;
+  enter_row(row_index);
   look_at_all_groups();
   let at = record * REQUEST_WORDS;
   let flags = uniform_word(reports[at]);

@@ -56,6 +56,10 @@ fn unpack(quad: Quad) -> vec4<u32> {
 
 #if PROCESSED
 #else
+fn load_words(quad: u32) -> Quad {
+  return Quad(logit_words[quad * 2u], logit_words[quad * 2u + 1u]);
+}
+
 fn load_word(element: u32) -> u32 {
   return widen(vec4((logit_words[element >> 1u] >> ((element & 1u) * 16u)) & 0xffffu)).x;
 }
@@ -81,6 +85,11 @@ fn unpack(quad: Quad) -> vec4<u32> {
 
 #if PROCESSED
 #else
+fn load_words(quad: u32) -> Quad {
+  let at = quad * 4u;
+  return Quad(logit_words[at], logit_words[at + 1u], logit_words[at + 2u], logit_words[at + 3u]);
+}
+
 fn load_word(element: u32) -> u32 {
   return logit_words[element];
 }
@@ -129,8 +138,10 @@ fn load_quad(row: Row, quad: u32) -> vec4<u32> {
 #else
 // The same where the quad may reach out of the row. Words beside it may not be there at all; WebGPU then loads others.
 fn load_quad(row: Row, quad: u32) -> vec4<u32> {
-  let at = (row.first_quad + quad) * 4u;
-  let bits = vec4(load_word(at), load_word(at + 1u), load_word(at + 2u), load_word(at + 3u));
+  return in_row(row, quad, unpack(load_words(row.first_quad + quad)));
+}
+
+fn in_row(row: Row, quad: u32, bits: vec4<u32>) -> vec4<u32> {
   let ids = vec4(id_of(row, quad)) + vec4(0u, 1u, 2u, 3u);
   return select(vec4(MINUS_INFINITY), bits, ids < vec4(call.vocab));
 }

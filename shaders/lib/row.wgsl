@@ -28,6 +28,11 @@ var<workgroup> shared_word: u32;
 // Set once at the start, the same in every invocation but for `lid`.
 var<private> lid: u32;
 var<private> row: Row;
+#if PROCESSED
+#else
+var<private> last_quad: u32; // of the row
+var<private> last_words: Quad; // what it holds, because the buffer may end inside it
+#endif
 var<private> first_group: u32; // of this row in `delegates` and `masses`
 var<private> half_max: f32;
 // The groups that are looked at: those in `words`, or all.
@@ -37,6 +42,25 @@ var<private> span: u32; // quads of a group that an invocation reads in one go: 
 // Of scan(): the amounts in front of this invocation's own, and its own.
 var<private> before_mine: vec2<u32>;
 var<private> mine: vec2<u32>;
+
+fn enter_row(index: u32) {
+  row = row_of(index);
+  first_group = index * call.groups;
+#if PROCESSED
+#else
+  last_quad = (row.lead + call.vocab - 1u) >> 2u;
+  last_words = load_words(row.first_quad + last_quad);
+#endif
+}
+
+// load_quad_of() for this row. SwiftShader takes both ways of that one, and reading by words costs as much as the rest.
+fn bits_at(quad: u32, whole: bool) -> vec4<u32> {
+#if PROCESSED
+  return load_quad_of(row, quad, whole);
+#else
+  return in_row(row, quad, unpack(select(logits[row.first_quad + quad], last_words, quad == last_quad)));
+#endif
+}
 
 // ---- small tools --------------------------------------------------------------------------------------------------
 
@@ -374,7 +398,7 @@ struct Tokens {
 
 fn tokens_at(quad: u32, whole: bool, part: Part) -> Tokens {
   let ids = ids_from(id_of(row, quad));
-  let bits = load_quad_of(row, quad, whole);
+  let bits = bits_at(quad, whole);
   let keys = keys_of(bits);
   return Tokens(bits, select(vec4(0u), keys, in_part(keys, ids, part)), ids);
 }
@@ -819,7 +843,7 @@ fn draw_entry(count: u32, scale: f32, u: vec2<u32>) {
 }
 
 fn kept_weights(quad: u32, whole: bool, kept: Part, scale: f32) -> vec4<u32> {
-  let bits = load_quad_of(row, quad, whole);
+  let bits = bits_at(quad, whole);
   let are_kept = in_part(keys_of(bits), ids_from(id_of(row, quad)), kept);
   return select(vec4(0u), draw_weights(bits, scale), are_kept);
 }
@@ -841,7 +865,7 @@ fn weigh_groups(kept: Part, base_key: u32, scale: f32) {
       var count = 0u;
       for (var j = 0u; j < QUADS; j++) {
         let quad = quad_of(group, j);
-        let ties = in_part(keys_of(load_quad_of(row, quad, whole)), ids_from(id_of(row, quad)), kept);
+        let ties = in_part(keys_of(bits_at(quad, whole)), ids_from(id_of(row, quad)), kept);
         count += dot(select(vec4(0u), vec4(1u), ties), vec4(1u));
       }
       mass = mul32(count, cut_weight);

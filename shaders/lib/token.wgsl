@@ -5,8 +5,7 @@
 // Sets what every invocation knows of its row, and returns the row's largest key; 0 if there is no candidate.
 fn begin(row_index: u32, invocation: u32) -> u32 {
   lid = invocation;
-  row = row_of(row_index);
-  first_group = row_index * call.groups;
+  enter_row(row_index);
   let max_key = uniform_word(atomicLoad(&records[call.first_row + row_index].rising_key));
   half_max = logit_of_key(max_key) * 0.5;
   return max_key;
