@@ -73,7 +73,7 @@ interface Shape {
   readonly staged?: boolean;
   /** All rows of a call with the same parameters, or each with its own. */
   readonly uniform?: boolean;
-  /** Rows read any rows of logits, some of them the same one; they are told of, and written. */
+  /** Rows read any rows of logits, some of them the same one; they are told of, and written, and some calls draw several tokens. */
   readonly told?: boolean;
 }
 
@@ -114,6 +114,7 @@ function section(shape: Shape): Section {
         placed.set(packed.subarray(row * vocabSize, (row + 1) * vocabSize), lead + row * rowStride);
       }
       const random = new Random(index);
+      const draws = told ? [1, 3, 1, 17][(index / every) % 4]! : 1;
       const said = Array.from({ length: rows }, () => ({
         prompt: randomTokens(random, vocabSize, random.below(maxHistory / 2)),
         output: randomTokens(random, vocabSize, random.below(maxHistory)),
@@ -129,6 +130,7 @@ function section(shape: Shape): Section {
           ...paramsOf(row),
           ...(maxHistory > 0 && randomProcessing(random, vocabSize, said[row]!)),
           ...(told && outputs(random, vocabSize)),
+          ...(draws > 1 && { draws, replacement: random.below(2) === 0 }),
           seed: row < WIDE.length ? WIDE[row]! : spread(row + rows * index),
           position: WIDE[index % WIDE.length]! ^ BigInt(row >> 3),
         })),

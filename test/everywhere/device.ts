@@ -2,6 +2,7 @@
 import { OUTPUT_NAMES, outputsOf } from "../../src/outputs.ts";
 import { planRow, type SamplingParams } from "../../src/params.ts";
 import type { RowSample } from "../../src/reference/draw.ts";
+import { NO_TOKEN } from "../../src/reference/numeric.ts";
 import type { RowReport } from "../../src/reference/report.ts";
 import { createSampler, type Sampler } from "../../src/sampler.ts";
 import { answerWords, packRequests, unpackReport } from "../../src/webgpu/outputs.ts";
@@ -115,10 +116,12 @@ async function ask(
   const [result, made] = await catching(device, "reports", () => sampler.sample(logits, params));
   opened.reports = made.at(-1) ?? opened.reports;
   const words = await read(device, records, 4 * RECORD_WORDS * rows.length);
-  const reports = await reported(
+  const { draws = 1 } = params[0]!;
+  const told = await reported(
     device,
     opened,
     rows.map((row) => call.params[row]!),
+    draws,
   );
   const counted = params.map(withoutPosition);
   const further: Uint32Array[] = [];
@@ -139,16 +142,21 @@ async function ask(
   masks.buffer?.destroy();
   return rows.map((_, at) => {
     const sample: RowSample = unpackRecord(words, at);
-    if (result.tokens[at] !== sample.token || result.status[at] !== sample.status) {
-      throw new Error(`sample() returned token ${result.tokens[at]}, but the GPU's record holds ${sample.token}`);
+    const tokens = result.tokens.subarray(at * draws, (at + 1) * draws);
+    if (tokens[0] !== sample.token || result.status[at] !== sample.status) {
+      throw new Error(`sample() returned token ${tokens[0]}, but the GPU's record holds ${sample.token}`);
     }
     return {
       sample,
+      draws: Array.from(tokens, (token, number) => {
+        const [weight, mass] = [told.weights[at * draws + number]!, token === NO_TOKEN ? 0 : sample.mass];
+        return { token, status: sample.status, weight, mass };
+      }).slice(1),
       kept: kept[at]!,
-      further: further.map((tokens) => tokens[at]!),
+      further: further.map((all) => all[at * draws]!),
       history: histories[at] ?? [],
       state: later === undefined ? [] : [...later.subarray(at * RECORD_WORDS + RECORD_STATE).subarray(0, STATE_WORDS)],
-      report: reports?.[at],
+      report: told.reports?.[at],
       written: written.map((values) => values.slice(at * vocabSize, (at + 1) * vocabSize)),
       numbers: numbersOfRow(result, at),
     };
@@ -164,19 +172,23 @@ interface Placed {
   readonly rowMap?: readonly number[];
 }
 
-/** What the kernels tell of the rows, if they are asked. */
+/** What the kernels tell of the rows, if they are asked, and what the draws of a call weigh that has several. */
 async function reported(
   device: GPUDevice,
   { sampler, reports }: Opened,
   params: readonly RowParams[],
-): Promise<RowReport[] | undefined> {
+  draws: number,
+): Promise<{ readonly reports: readonly RowReport[] | undefined; readonly weights: Uint32Array }> {
   const outputs = outputsOf(params.map((row) => planRow(row, sampler.vocabSize)));
-  if (outputs === undefined) return undefined;
+  if (outputs === undefined && draws === 1) return { reports: undefined, weights: new Uint32Array(0) };
   if (reports === undefined) throw new Error("the sampler made no buffer with the label webgpu-token-sampler.reports");
-  const { words, firstAnswer } = packRequests(outputs);
+  const { words, firstWeight, firstAnswer } = packRequests(outputs ?? [], params.length, draws);
   const answers = await read(device, reports, 4 * words.length);
   let at = firstAnswer;
-  return outputs.map((plan) => unpackReport(answers.subarray(at, (at += answerWords(plan))), plan));
+  return {
+    weights: answers.subarray(firstWeight, firstAnswer),
+    reports: outputs?.map((plan) => unpackReport(answers.subarray(at, (at += answerWords(plan, draws))), plan, draws)),
+  };
 }
 
 /** Every other row's masks in one buffer of the device's, behind each other and behind a word that is none of theirs. */

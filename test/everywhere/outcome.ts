@@ -6,6 +6,7 @@ import { append } from "../../src/reference/append.ts";
 import { widen } from "../../src/reference/convert.ts";
 import type { RowSample, RowStatus } from "../../src/reference/draw.ts";
 import { draw } from "../../src/reference/draw.ts";
+import { draws } from "../../src/reference/draws.ts";
 import { emptyHistory, type RowHistory, tokenAt } from "../../src/reference/history.ts";
 import { list, normalize, type RowCandidates } from "../../src/reference/list.ts";
 import { max } from "../../src/reference/max.ts";
@@ -22,13 +23,15 @@ const STATUS: readonly RowStatus[] = ["ok", "masked", "nan"];
 /** What came of a row. All of it is compared; what is made of integers and of nothing else is digested, too. */
 export interface RowOutcome {
   readonly sample: RowSample;
+  /** Draws of the same call behind that, if it has several. */
+  readonly draws: readonly RowSample[];
   readonly kept: RowCandidates;
   /** Tokens of further draws. */
   readonly further: readonly number[];
   /** What by then the row has said, and its stages have learned. */
   readonly history: readonly number[];
   readonly state: readonly number[];
-  /** What is told of the first draw, if the call asks for it. */
+  /** What is told of the draws of the first call, if it asks for it. */
   readonly report: RowReport | undefined;
   /** The row of `maskLogits` and that of `renormalize`, if the call asks for them. */
   readonly written: readonly (Float32Array | Uint16Array)[];
@@ -39,6 +42,7 @@ export interface RowOutcome {
 /** The words of a row that are digested, in parts by name. */
 function partsOf({
   sample,
+  draws,
   kept,
   further,
   history,
@@ -54,6 +58,7 @@ function partsOf({
     ["count of kept tokens", [kept.tokens.length]],
     ["kept token", kept.tokens],
     ["probability", bitsOf(kept.probabilities)],
+    ["draw of the same call", draws.flatMap(({ token, weight }) => [token, weight])],
     ["further draw", further],
     ["history", history],
     ["state", state],
@@ -108,12 +113,13 @@ export function rowDifference(actual: RowOutcome, expected: RowOutcome): string 
 }
 
 /** All numbers of a row that `sample` gives, besides the token. */
-export function numbersOfRow(result: Omit<SampleResult, "tokens" | "status">, row: number): number[] {
-  const { logprobs, topLogprobs, tokenLogprobs, ranks, entropies, keptCounts, keptMasses } = result;
+export function numbersOfRow(result: SampleResult, row: number): number[] {
+  const { logprobs, topLogprobs, tokenLogprobs, ranks, entropies, keptCounts, keptMasses, status } = result;
   const top = topLogprobs?.[row];
+  const draws = logprobs.length / status.length;
   return [
-    logprobs[row]!,
-    ...[ranks, entropies, keptCounts, keptMasses].flatMap((values) => values?.[row] ?? []),
+    ...[logprobs, ranks].flatMap((values) => Array.from(values?.subarray(row * draws, (row + 1) * draws) ?? [])),
+    ...[entropies, keptCounts, keptMasses].flatMap((values) => values?.[row] ?? []),
     ...(top === undefined ? [] : [...top.tokens, ...top.logprobs]),
     ...(tokenLogprobs?.[row] ?? []),
   ];
@@ -146,14 +152,15 @@ export function referenceRows({ vocabSize, logitsType, rows, maxHistory, staged 
     };
     const kept = list(first.seen, plan, first.found, params);
     const sample = drawAt(params.position);
+    const all = plan.draws === 1 ? [sample] : draws(kept, plan, params.seed, params.position, sample);
     const wanted = outputs?.[row];
     let reported: RowReport | undefined;
     if (wanted !== undefined) {
       const sampled = { logits: first.seen, row: first.found };
       const drawScale = kept.scale ?? plan.drawScale;
       const asGiven = wanted.mode === "raw" ? { logits, row: max(logits) } : sampled;
-      reported = report({ told: asGiven, sampled, kept, drawScale, drawn: [sample.token] }, wanted);
-      told.push(numbersOf(reported, wanted, [sample], drawScale));
+      reported = report({ told: asGiven, sampled, kept, drawScale, drawn: all.map(({ token }) => token) }, wanted);
+      told.push(numbersOf(reported, wanted, all, drawScale));
     }
     const further = Array.from({ length: call.further }, (__, n) => drawAt(params.position + BigInt(n + 1)).token);
     const masked = (): Float32Array | Uint16Array => {
@@ -162,6 +169,7 @@ export function referenceRows({ vocabSize, logitsType, rows, maxHistory, staged 
     };
     return {
       sample,
+      draws: all.slice(1),
       kept: normalize(kept),
       further,
       history: history === undefined ? [] : wordsOfHistory(textOf(history)),
@@ -170,7 +178,7 @@ export function referenceRows({ vocabSize, logitsType, rows, maxHistory, staged 
       written: call.written === true ? [masked(), write(first.seen, kept, "probabilities")] : [],
     };
   });
-  const samples = outcomes.map(({ sample }) => [sample]);
+  const samples = outcomes.map(({ sample, draws: others }) => [sample, ...others]);
   const result = resultOf(samples, outputs && { rows: told, plans: outputs });
   return outcomes.map((outcome, row) => Object.assign(outcome, { numbers: numbersOfRow(result, row) }));
 }

@@ -23,6 +23,8 @@ export interface FuzzCase {
   readonly maxHistory: number;
   /** Further draws, and one by `encode`. */
   readonly further: number;
+  /** Tokens of a row in one call. */
+  readonly draws: number;
   /** Whether rows are told of as their `outputs` say. */
   readonly told: boolean;
   /** Whether whole rows are written. */
@@ -37,6 +39,8 @@ export interface FuzzRow {
   readonly logits: string;
   readonly logitsSeed: number;
   readonly params: RowParams;
+  /** Whether a token may be drawn again. */
+  readonly replacement: boolean;
   readonly stages?: Stages | undefined;
   readonly process?: FuzzProcess | undefined;
   /** What the call tells of it; ids are taken modulo the vocabulary. */
@@ -237,6 +241,7 @@ const anyRow: fc.Arbitrary<FuzzRow> = fc.record({
   logits: fc.constantFrom(...Object.keys(kinds), ...inputNames),
   logitsSeed: fc.nat(0xffff),
   params: fc.tuple(anyParams, wide, wide).map(([params, seed, position]) => Object.assign({ seed, position }, params)),
+  replacement: fc.boolean(),
   stages: fc.option(anyStages, { freq: 2, nil: undefined }),
   process: fc.option(anyProcess, { nil: undefined }),
   outputs: fc.option(anyOutputs, { nil: undefined }),
@@ -260,6 +265,7 @@ export const anyCase: fc.Arbitrary<FuzzCase> = fc.record({
   gap: fc.nat(5),
   maxHistory: fc.oneof(fc.constant(0), fc.integer({ min: 1, max: 200 })),
   further: fc.constantFrom(0, 0, 0, 2, 5),
+  draws: fc.constantFrom(1, 1, 1, 2, 9, 64),
   told: fc.boolean(),
   written: fc.constantFrom(false, false, true),
   rowMap: fc.option(fc.array(fc.nat(MOST_ROWS - 1), { minLength: MOST_ROWS, maxLength: MOST_ROWS }), {
@@ -279,12 +285,13 @@ function saidBy(process: FuzzProcess | undefined, vocab: number, maxHistory: num
   };
 }
 
-function paramsOf(row: FuzzRow, { vocabSize: vocab, maxHistory, told }: FuzzCase): RowParams {
-  const { process, outputs } = row;
+function paramsOf(row: FuzzRow, { vocabSize: vocab, maxHistory, told, draws }: FuzzCase): RowParams {
+  const { process, outputs, replacement } = row;
   const logprobTokens = outputs?.logprobTokens && Array.from(outputs.logprobTokens, (id) => id % vocab);
   const params: RowParams = {
     ...row.params,
     ...row.stages,
+    ...(draws > 1 && { draws, replacement }),
     ...(told && { ...outputs, ...(logprobTokens && { logprobTokens }) }),
   };
   if (process === undefined) return params;

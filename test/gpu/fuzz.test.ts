@@ -45,6 +45,7 @@ test("a line replays its case", async () => {
     gap: 2,
     maxHistory: 30,
     further: 1,
+    draws: 2,
     told: false,
     written: false,
     rowMap: [1, 1, 0, 0, 0, 0],
@@ -53,10 +54,16 @@ test("a line replays its case", async () => {
         logits: "pool",
         logitsSeed: 3,
         params: { topP: 0.7, seed: 2n ** 64n - 1n, position: 5n },
+        replacement: true,
         process: { seed: 7, prompt: 3, output: 40, names: ["repetitionPenalty", "dry", "bannedTokens"] },
         outputs: { logprobs: "raw", topLogprobs: 3, logprobTokens: [1600], rank: true },
       },
-      { logits: "edges", logitsSeed: 4, params: { topK: 9, minP: 0.1, order: "vllm", seed: 0n, position: 0n } },
+      {
+        logits: "edges",
+        logitsSeed: 4,
+        params: { topK: 9, minP: 0.1, order: "vllm", seed: 0n, position: 0n },
+        replacement: false,
+      },
     ],
   });
   expect(await replay(device, line)).toBeUndefined();

@@ -209,9 +209,17 @@ test("a fuzz case survives its line", () => {
     gap: 0,
     maxHistory: 0,
     further: 0,
+    draws: 1,
     told: false,
     written: false,
-    rows: [{ logits: "bits", logitsSeed: 9, params: { topP: 0.1 + 0.2, seed: 2n ** 64n - 1n, position: 0n } }],
+    rows: [
+      {
+        logits: "bits",
+        logitsSeed: 9,
+        params: { topP: 0.1 + 0.2, seed: 2n ** 64n - 1n, position: 0n },
+        replacement: true,
+      },
+    ],
   };
   expect(caseOf(lineOf(value))).toEqual(value);
 });
