@@ -1,5 +1,5 @@
 // First, see src/sampler.ts.
-import { furtherPipelines, type Pipelines, pipelinesFor, type Variant } from "./pipelines.ts";
+import { type FurtherPipelines, furtherPipelines, type Pipelines, pipelinesFor, type Variant } from "./pipelines.ts";
 import {
   type Engine,
   isGPUBuffer,
@@ -427,10 +427,13 @@ export class WebGpuEngine implements Engine {
     }
   }
 
+  get #further(): FurtherPipelines {
+    return furtherPipelines(this.#device, this.#pipelines, this.#options.logitsType, this.#tuning);
+  }
+
   /** A sampling kernel, compiled when it is first needed unless nearly every call needs it. */
   #kernel(name: KernelName, variant: Variant): GPUComputePipeline {
-    const { device, logitsType } = this.#options;
-    return furtherPipelines(device, this.#pipelines, logitsType, this.#tuning).kernel(name, variant);
+    return this.#further.kernel(name, variant);
   }
 
   /** Workgroups of the kernels that work on a row with many. */
@@ -574,6 +577,8 @@ export class WebGpuEngine implements Engine {
         if (mapped.status === "fulfilled") readback.unmap();
         this.#bindings.clear();
         if (noMemory) throw new Error(`webgpu-token-sampler: out of GPU memory. ${noMemory.message}`);
+        const broken = await this.#further.problem();
+        if (broken !== undefined) throw broken;
         throw new TypeError(
           `logits: expected a buffer of this sampler's device that is not destroyed; the GPU refused the call. ${invalid!.message}`,
         );

@@ -74,25 +74,38 @@ async function compileKernel(
 ): Promise<GPUComputePipeline> {
   const kernel = KERNELS[name];
   const label = `webgpu-token-sampler.${name}`;
-  const code = codeOf(kernel, type, tuning, PLAIN);
+  const { module, problem } = moduleOf(device, name, codeOf(kernel, type, tuning, PLAIN));
+  const error = await problem;
+  if (error !== undefined) throw error;
+  return device.createComputePipelineAsync(describe(device, label, kernel, module, layouts, tuning, PLAIN));
+}
+
+/** Makes a shader module; `problem` says, later, what is wrong with it, if anything. */
+function moduleOf(
+  device: GPUDevice,
+  name: string,
+  code: string,
+): { readonly module: GPUShaderModule; readonly problem: Promise<Error | undefined> } {
+  const label = `webgpu-token-sampler.${name}`;
   // The messages of a shader that does not compile come from the module; the scope keeps the copy that the device
   // would otherwise report to nobody in particular.
   device.pushErrorScope("validation");
   const module = device.createShaderModule({ label, code });
   const scope = device.popErrorScope();
-  const { messages } = await module.getCompilationInfo();
-  const errors = messages.filter((message) => message.type === "error");
-  await scope;
-  if (errors.length > 0) {
+  const find = async (): Promise<Error | undefined> => {
+    const { messages } = await module.getCompilationInfo();
+    const errors = messages.filter((message) => message.type === "error");
+    await scope;
+    if (errors.length === 0) return undefined;
     const lines = code.split("\n");
     const text = errors.map(({ lineNum, linePos, message }) => {
       // Lines are long once they are built.
       const near = lines[lineNum - 1]?.slice(Math.max(linePos - 81, 0), linePos + 80) ?? "";
       return `  ${label}:${lineNum}:${linePos} ${message}\n    ${near}`;
     });
-    throw new Error(`webgpu-token-sampler: the shader ${name} does not compile on this device:\n${text.join("\n")}`);
-  }
-  return device.createComputePipelineAsync(describe(device, label, kernel, module, layouts, tuning, PLAIN));
+    return new Error(`webgpu-token-sampler: the shader ${name} does not compile on this device:\n${text.join("\n")}`);
+  };
+  return { module, problem: find() };
 }
 
 function codeOf(kernel: Kernel, type: LogitsType, tuning: Tuning, { processed, staged }: Variant): string {
@@ -138,6 +151,8 @@ export interface FurtherPipelines {
   readonly processing: Readonly<Record<ProcessingKernelName, GPUComputePipeline>>;
   /** The sampling kernels in all variants. */
   kernel(name: KernelName, variant: Variant): GPUComputePipeline;
+  /** What is wrong with one that was made so far, if anything. */
+  problem(): Promise<Error | undefined>;
 }
 
 const further = new WeakMap<Pipelines, FurtherPipelines>();
@@ -151,9 +166,12 @@ export function furtherPipelines(
 ): FurtherPipelines {
   let known = further.get(pipelines);
   if (known === undefined) {
+    const problems: Promise<Error | undefined>[] = [];
     const make = (name: string, kernel: Kernel, variant: Variant): GPUComputePipeline => {
       const label = `webgpu-token-sampler.${name}`;
-      const module = device.createShaderModule({ label, code: codeOf(kernel, type, tuning, variant) });
+      const { module, problem } = moduleOf(device, name, codeOf(kernel, type, tuning, variant));
+      // A device that is lost says nothing more.
+      problems.push(problem.catch(() => undefined));
       return device.createComputePipeline(describe(device, label, kernel, module, pipelines.layouts, tuning, variant));
     };
     const made = new Map<string, GPUComputePipeline>();
@@ -169,6 +187,7 @@ export function furtherPipelines(
         if (pipeline === undefined) made.set(label, (pipeline = make(label, KERNELS[name], { ...variant, staged })));
         return pipeline;
       },
+      problem: async () => (await Promise.all(problems)).find((error) => error !== undefined),
     };
     further.set(pipelines, known);
   }

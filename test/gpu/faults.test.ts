@@ -300,6 +300,42 @@ describe("a device of the least", () => {
   });
 });
 
+describe("a compiler that refuses a shader", () => {
+  /** A device that cannot compile one of the kernels. */
+  const without = async (name: string): Promise<GPUDevice> => {
+    const other = await requestDevice();
+    const create = other.createShaderModule.bind(other);
+    other.createShaderModule = ({ label, code, ...rest }) =>
+      create({
+        ...rest,
+        label: label!,
+        code: label === `webgpu-token-sampler.${name}` ? `${code}\nfn broken( {` : code,
+      });
+    return other;
+  };
+
+  test("of the first kernels: creation says so", async () => {
+    const broken = await without("mass");
+    await allReject(
+      [createSampler({ vocabSize: V, device: broken, engine: "webgpu" })],
+      /shader mass does not compile/,
+    );
+    broken.destroy();
+  });
+
+  test("of one that a call needs first: that call says so, and others work", async () => {
+    const broken = await without("stages.staged");
+    const one = await sampler(broken);
+    await allReject(
+      [one.sample(logits, { typicalP: 0.5 })],
+      /shader stages\.staged does not compile on this device:\n  .*:\d+:\d+ expected/,
+    );
+    const [expected] = await expectedTokens(1);
+    expect((await one.sample(logits, { ...params, position: 0 })).tokens).toEqual(expected);
+    broken.destroy();
+  });
+});
+
 describe("a caller who changes things", () => {
   test("parameters, layout and logits, after the call: it had them as they were", async () => {
     const [one, reference] = [await sampler(), await cpu()];
