@@ -90,6 +90,48 @@ fn survey(part: Part, kept: Part, scale: f32) -> Totals {
   return Totals(scan(mass), scan(information), scan(kept_mass), scan(whole_mass), kept_count);
 }
 
+var<private> listed_count: u32;
+
+fn put_listed(list_at: u32, place: u32, id: u32, key: u32) {
+  reports[list_at + 2u * place] = id;
+  reports[list_at + 2u * place + 1u] = key;
+}
+
+// Writes down the first tokens of a part in order, and leaves in invocation 0 how many there are.
+fn list_first(part: Part, top: u32, list_at: u32, max_key: u32) {
+  if (top == 0u) {
+    return;
+  }
+  // Where the part begins with the row, few groups have all of them, as delegates tell.
+  if (uniform_word(part.after.key) == IN_FRONT.key) {
+    let reach = reach_of_delegates(top, true, max_key);
+    if (list_groups(reach) <= ROOM) {
+      let count = gather(Part(IN_FRONT, stricter(Cut(reach.low, NO_TOKEN), part.upto)));
+      if (count <= ROOM) {
+        sort_entries(count);
+        listed_count = min(count, top);
+        for (var i = lid; i < listed_count; i += WORKGROUP_SIZE) {
+          put_listed(list_at, i, entries[i].y, key_of_entry(i));
+        }
+        return;
+      }
+    }
+    look_at_all_groups();
+  }
+  var rest = part;
+  for (var i = 0u; i < top; i++) {
+    let first = first_of(rest);
+    if (uniform_word(first.key) == 0u) {
+      break;
+    }
+    if (lid == 0u) {
+      put_listed(list_at, i, first.id, first.key);
+    }
+    listed_count = i + 1u;
+    rest.after = first;
+  }
+}
+
 fn key_at(id: u32) -> u32 {
   if (id >= call.vocab) {
     return 0u;
@@ -247,17 +289,8 @@ fn report_main(@builtin(workgroup_id) workgroup_id: vec3<u32>, @builtin(local_in
     let has = in_part(vec4(chosen_key), vec4(id), part).x;
     reports[list_at + 2u * top + i] = select(0u, chosen_key, has);
   }
-  // One after the other: few groups are read for each, since delegates tell which.
-  for (var i = 0u; i < top; i++) {
-    let first = first_of(part);
-    if (uniform_word(first.key) == 0u) {
-      break;
-    }
-    if (lid == 0u) {
-      reports[list_at + 2u * i] = first.id;
-      reports[list_at + 2u * i + 1u] = first.key;
-      reports[result + AT_LISTED] = i + 1u;
-    }
-    part.after = first;
+  list_first(part, top, list_at, max_key);
+  if (lid == 0u) {
+    reports[result + AT_LISTED] = listed_count;
   }
 }
