@@ -279,6 +279,7 @@ fn share_extremes(low: u32, high: u32) {
 struct Reach {
   low: u32, // a key that at least n tokens reach
   tiles: u32, // of the groups whose delegate is just `low`, those in tiles before this one are enough
+  seen: u32, // 0, or bits of which a group has left one in place of its mass
 }
 
 // A lower bound of the n-th largest token: the n-th largest delegate, or a little less where that saves time. If many
@@ -305,14 +306,14 @@ fn reach_of_delegates(n: u32, first_n: bool, max_key: u32) -> Reach {
     scan_bins();
     let at = claim_bin(vec2(missing, 0u));
     if (at.index == NOWHERE) {
-      return Reach(1u, NOWHERE); // fewer groups than that: every token
+      return Reach(1u, NOWHERE, 0u); // fewer groups than that: every token
     }
     let inside = uniform_word(bin_amount(at.index).x);
     high -= at.index << shift;
     low = max(low, high - min(high, (1u << shift) - 1u));
     missing -= at.before.x;
     if (inside <= missing + n / 4u + 16u || (low == high && !first_n)) {
-      return Reach(low, NOWHERE);
+      return Reach(low, NOWHERE, 0u);
     }
     if (low == high) {
       break;
@@ -333,7 +334,7 @@ fn reach_of_delegates(n: u32, first_n: bool, max_key: u32) -> Reach {
       low_tile = middle;
     }
   }
-  return Reach(low, high_tile);
+  return Reach(low, high_tile, 0u);
 }
 
 // Adds the masses of groups to the bins, by how far their delegates are. Returns the mass of the row.
@@ -351,7 +352,7 @@ fn fill_bins_of_groups(scale: f32) -> vec2<u32> {
 // whose mass is that of the nucleus would do if all of it were in tokens as large; so a part of the rest is added.
 fn reach_of_nucleus(share: u32, mass: vec2<u32>, scale: f32, max_key: u32) -> Reach {
   let bin = min(claim_bin(mass_needed(share + (NOWHERE - share) / 8u, mass)).index, BINS - 1u);
-  return Reach(key_of_distance(max_key, (bin + 1u) * (MAX_DISTANCE / BINS) - 1u, scale), NOWHERE);
+  return Reach(key_of_distance(max_key, (bin + 1u) * (MAX_DISTANCE / BINS) - 1u, scale), NOWHERE, 0u);
 }
 
 // Writes down the groups that have such tokens. Returns how many there are; those beyond ROOM are left out.
@@ -363,7 +364,8 @@ fn list_groups(reach: Reach) -> u32 {
   workgroupBarrier();
   for (var group = lid; group < call.groups; group += WORKGROUP_SIZE) {
     let key = delegates[first_group + group];
-    if (key > reach.low || (key == reach.low && group / LANES < reach.tiles)) {
+    let has_seen = reach.seen == 0u || (masses[first_group + group].x & reach.seen) != 0u;
+    if (has_seen && (key > reach.low || (key == reach.low && group / LANES < reach.tiles))) {
       let slot = atomicAdd(&counter, 1u);
       if (slot < ROOM) {
         words[slot] = group;
@@ -655,17 +657,20 @@ fn guess_band(part: Part, share: f32, scale: f32) -> Band {
   return Band(0u, NOWHERE);
 }
 
-// Adds the weights of a band's tokens to the bins. Returns what all in front of it weigh.
+// Adds the weights of a band's tokens to the bins. Returns what all in front of it weigh. In place of its mass each group
+// leaves a bit for every bin, modulo 32, that it has tokens in.
 fn fill_bins_of_band(part: Part, band: Band, shift: u32, scale: f32) -> vec2<u32> {
   clear_bins();
   var before = vec2(0u);
-  for (var i = lid; i < run_count(); i += WORKGROUP_SIZE) {
+  for (var i = lid; i < call.groups; i += WORKGROUP_SIZE) {
     let run = run_at(i);
     if (!run_has(run, part)) {
+      masses[first_group + i] = vec2(0u);
       continue;
     }
     var low = vec4(0u);
     var high = vec4(0u);
+    var seen = 0u;
     for (var quad = run.first; quad < run.end; quad += LANES) {
       let here = tokens_at(quad, run.whole, part);
       var away = distances(half_max, here.bits, scale);
@@ -677,13 +682,16 @@ fn fill_bins_of_band(part: Part, band: Band, shift: u32, scale: f32) -> vec2<u32
       if (any((weights != vec4(0u)) & (away <= vec4(band.farthest)))) {
         for (var lane = 0u; lane < 4u; lane++) {
           if (weights.x != 0u && away.x <= band.farthest) {
-            add_to_bin((away.x - band.nearest) >> shift, vec2(weights.x, 0u));
+            let bin = (away.x - band.nearest) >> shift;
+            add_to_bin(bin, vec2(weights.x, 0u));
+            seen |= 1u << (bin & 31u);
           }
           away = away.yzwx;
           weights = weights.yzwx;
         }
       }
     }
+    masses[first_group + i] = vec2(seen, 0u);
     before = add64(before, join_sums(low, high));
   }
   return scan(before);
@@ -714,6 +722,9 @@ fn cut_where(whole: Part, weighted: bool, target_sum: vec2<u32>, share: f32, sca
           }
           let last = min(first + ((1u << shift) - 1u), MAX_DISTANCE);
           part.upto = stricter(part.upto, Cut(key_of_distance(max_key, last, scale), NO_TOKEN));
+          if (list_groups(Reach(part.upto.key, NOWHERE, 1u << (at.index & 31u))) > ROOM) {
+            look_at_all_groups();
+          }
         }
       }
     }
@@ -781,6 +792,9 @@ fn cut_where(whole: Part, weighted: bool, target_sum: vec2<u32>, share: f32, sca
   }
   if (!guessed) {
     gather(part);
+  }
+  if (share > 0.0) {
+    look_at_all_groups();
   }
   sort_entries(count);
   if (weighted) {
