@@ -79,14 +79,14 @@ interface Shape {
 
 const MODES = ["kept", "processed", "raw"] as const;
 
-/** Everything that can be told of a row; ranks and entropies of all rows, since what one is asked for is told of all. */
-function outputs(random: Random, vocab: number): OutputParams {
+/** What is told of a row. Ranks and entropies of all rows or of none: what one is asked for is told of all. */
+function outputs(random: Random, vocab: number, entropy: boolean): OutputParams {
   return {
     logprobs: MODES[random.below(3)]!,
     topLogprobs: [0, 1, 5, 32][random.below(4)]!,
     logprobTokens: randomTokens(random, vocab, random.below(40)),
     rank: true,
-    entropy: true,
+    entropy,
   };
 }
 
@@ -129,7 +129,7 @@ function section(shape: Shape): Section {
         params: Array.from({ length: rows }, (_, row) => ({
           ...paramsOf(row),
           ...(maxHistory > 0 && randomProcessing(random, vocabSize, said[row]!)),
-          ...(told && outputs(random, vocabSize)),
+          ...(told && outputs(random, vocabSize, (index / every) % 2 === 0)),
           ...(draws > 1 && { draws, replacement: random.below(2) === 0 }),
           seed: row < WIDE.length ? WIDE[row]! : spread(row + rows * index),
           position: WIDE[index % WIDE.length]! ^ BigInt(row >> 3),
@@ -168,9 +168,9 @@ export const sections: readonly Section[] = [
   section({ vocabSize: 1002, staged: true, core: "half", every: 9, further: 2 }),
   // More kept than can be written down, with every parameter set.
   section({ vocabSize: 5003, names: ["flat", "equal"], staged: true, core: "half", further: 1 }),
+  section({ vocabSize: 203, told: true, logitsType: "float16", every: 6 }),
   section({ vocabSize: 1215, told: true, maxHistory: 40, lead: 3, gap: 3, core: "half", every: 9, further: 1 }),
   section({ vocabSize: 2403, told: true, staged: true, every: 8 }),
-  section({ vocabSize: 203, told: true, logitsType: "float16", every: 6 }),
   section({ vocabSize: 202, told: true, logitsType: "bfloat16", maxHistory: 30, lead: 1, every: 6 }),
   section({ vocabSize: 32_003, names: ["peaked", "flat", "tiesAtCut", "clustered", "equal", "rawBits"], every: 6 }),
   section({ vocabSize: 151_936, names: ["peaked", "flat", "tiesAtCut", "clustered"], every: 8 }),
