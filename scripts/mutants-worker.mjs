@@ -33,7 +33,7 @@ async function run(mutant) {
   const modules = watchModules(device);
   let outcome;
   try {
-    const found = await suite.kill(device, mutant?.file.endsWith(".wgsl") === true, () => process.send({ step: true }));
+    const found = await suite.kill(device, mutant?.file ?? "", () => process.send({ step: true }));
     if (found !== undefined) outcome = { verdict: "found", by: found };
     else if (uncaught.length > 0) outcome = { verdict: "throws", by: uncaught[0] };
     else outcome = { verdict: "survives" };

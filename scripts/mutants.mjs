@@ -6,6 +6,7 @@
  *   npm run mutants -- --list
  *   npm run mutants -- --from 20 --to 40     a slice
  *   npm run mutants -- --json found.json     writes every result down at once, and goes on where the file ends
+ *   npm run mutants -- --limit 60            begins with so many seconds for a step, and not with a run without a mutant
  *   npm run mutants -- --summary found.json  says what the file holds, and runs nothing
  *
  * A pattern that does not occur exactly once in its file is an error: the list has to follow the code.
@@ -37,6 +38,7 @@ const { values } = parseArgs({
     to: { type: "string", default: String(mutants.length) },
     list: { type: "boolean", default: false },
     json: { type: "string" },
+    limit: { type: "string" },
     summary: { type: "string" },
   },
 });
@@ -69,8 +71,8 @@ const open = chosen.filter((mutant) => !settled(results.get(identity(mutant))));
 if (open.length < chosen.length) console.log(`${chosen.length - open.length} of ${chosen.length} are known already`);
 
 let worker;
-let limit = 0;
-if (open.length > 0) {
+let limit = Number(values.limit ?? 0);
+if (open.length > 0 && limit === 0) {
   const began = performance.now();
   const longest = await stepWithout();
   const seconds = ((performance.now() - began) / 1000).toFixed(1);

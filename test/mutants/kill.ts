@@ -1,7 +1,7 @@
 /** Tries to find a planted fault: the digests for what runs on the CPU, then GPU = reference, then random calls. */
 import { WrongTokensError } from "../../src/webgpu/engine.ts";
 import type { Configuration } from "../everywhere/configurations.ts";
-import { describeRow, sections } from "../everywhere/corpus.ts";
+import { describeRow, type Section, sections } from "../everywhere/corpus.ts";
 import { deviceRows, open } from "../everywhere/device.ts";
 import committed from "../everywhere/digest.json" with { type: "json" };
 import { referenceRows, rowDifference, sha256, sha256OfText, wordsOfRow } from "../everywhere/outcome.ts";
@@ -23,6 +23,18 @@ const GPU_SECTIONS = sections.filter(
 );
 const FUZZ_RUNS = 100;
 
+/** Which sections are the first to notice a fault in a file. */
+const NEAR: readonly [file: RegExp, near: (section: Section) => boolean][] = [
+  [/report|outputs|write/, ({ name }) => name.includes("told")],
+  [/stages|fixed|adaptive/, ({ staged }) => staged],
+  [/process|count|history|overlay|float32|append|clear|controls/, ({ maxHistory }) => maxHistory > 0],
+];
+
+function nearestFirst(file: string): readonly Section[] {
+  const near = NEAR.find(([pattern]) => pattern.test(file))?.[1] ?? (() => false);
+  return [...GPU_SECTIONS.filter(near), ...GPU_SECTIONS.filter((section) => !near(section))];
+}
+
 /** No more than a few tunings and types: each pair of them is compiled, and that is what takes the time. */
 function narrow(value: FuzzCase): FuzzCase {
   const { tuning, logitsType } = value;
@@ -34,29 +46,30 @@ function narrow(value: FuzzCase): FuzzCase {
 
 /**
  * @param device where the kernels run
- * @param onlyShaders whether the fault is in a shader, so that the reference need not be asked
+ * @param file where the fault is; if it is in a shader, the reference need not be asked
  * @param onStep called after everything that takes a while
  * @returns what found the fault, or undefined if it survived
  */
-export async function kill(device: GPUDevice, onlyShaders: boolean, onStep: () => void): Promise<string | undefined> {
+export async function kill(device: GPUDevice, file: string, onStep: () => void): Promise<string | undefined> {
   try {
-    return await search(device, onlyShaders, onStep);
+    return await search(device, file, onStep);
   } catch (error) {
     if (error instanceof WrongTokensError) return `the self-check: ${error.message}`;
     throw error;
   }
 }
 
-async function search(device: GPUDevice, onlyShaders: boolean, onStep: () => void): Promise<string | undefined> {
+async function search(device: GPUDevice, file: string, onStep: () => void): Promise<string | undefined> {
   const digests: Readonly<Record<string, string>> = committed.sections;
-  for (const section of onlyShaders ? [] : sections) {
+  for (const section of file.endsWith(".wgsl") ? [] : sections) {
     const ofCalls: string[] = [];
     for (const call of section.calls()) ofCalls.push(await sha256(referenceRows(section, call).map(wordsOfRow)));
     if ((await sha256OfText(ofCalls.join())) !== digests[section.name]) return `digest of "${section.name}"`;
     onStep();
   }
+  const nearest = nearestFirst(file);
   for (const configuration of configurations) {
-    for (const section of GPU_SECTIONS) {
+    for (const section of nearest) {
       if (section.core === "none" && configuration !== configurations[0]) continue;
       if (section.core === "half" && configuration.half !== true) continue;
       const opened = await open(device, section, configuration);
