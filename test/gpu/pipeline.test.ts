@@ -162,31 +162,6 @@ describe("encode", () => {
     }
     one.destroy();
   });
-
-  test("one encoder holds any number of parameter sets, and a place of its own for each step's tokens", async () => {
-    const one = await sampler();
-    const cpu = await createSampler({ vocabSize: V, maxBatch: ROWS, engine: "cpu" });
-    const steps = 150;
-    const tokens = bufferOf(device, new Uint32Array(ROWS * steps));
-    const target = { logits: bufferOf(device, logits), tokens };
-    const paramsOf = (step: number): SamplingParams => ({
-      temperature: 0.5 + step / 100,
-      seed: 3n,
-      ...(step % 7 === 0 && { logitBias: { [step]: 5 } }),
-      ...(step % 5 === 0 && { typicalP: 0.9 }),
-    });
-    for (const round of [0, 1]) {
-      const encoder = device.createCommandEncoder();
-      for (let step = 0; step < steps; step++) {
-        one.encode(encoder, { ...target, tokensOffset: step * ROWS }, paramsOf(step));
-      }
-      device.queue.submit([encoder.finish()]);
-      const expected: number[] = [];
-      for (let step = 0; step < steps; step++) expected.push(...(await cpu.sample(logits, paramsOf(step))).tokens);
-      expect([...(await wordsOf(device, tokens))], `round ${round}`).toEqual(expected);
-    }
-    one.destroy();
-  });
 });
 
 describe("bad input on the GPU", () => {
@@ -407,6 +382,12 @@ describe("the article, on the GPU", () => testArticle(() => five));
 describe("draws, on the GPU", () =>
   testDraws(
     () => many,
-    500,
-    (mode) => (mode === 0 ? 400 : 60),
+    [
+      // By the kernel that draws one token, among groups and among entries.
+      { mode: 0, calls: 60, rows: 500, draws: 1 },
+      { mode: 1, calls: 60, rows: 500, draws: 1 },
+      // By the one that draws several.
+      ...[2, 3, 4].map((mode) => ({ mode, calls: 30, rows: 250, draws: 4 })),
+      { mode: 0, calls: 40, rows: 80, draws: 64 },
+    ],
   ));

@@ -174,6 +174,31 @@ describe("together with everything else", () => {
     engines.gpu.destroy();
   });
 
+  test("one encoder holds any number of parameter sets, and a place of its own for each step's tokens", async () => {
+    const { gpu, cpu } = await pair({ vocabSize, maxBatch: 3 });
+    const few = logits.subarray(0, 3 * vocabSize);
+    const steps = 150;
+    const tokens = bufferOf(device, new Uint32Array(3 * steps));
+    const target = { logits: bufferOf(device, few), tokens };
+    const paramsOf = (step: number): SamplingParams => ({
+      temperature: 0.5 + step / 100,
+      seed: 3n,
+      ...(step % 7 === 0 && { logitBias: { [step]: 5 } }),
+      ...(step % 5 === 0 && { typicalP: 0.9 }),
+    });
+    for (const round of [0, 1]) {
+      const encoder = device.createCommandEncoder();
+      for (let step = 0; step < steps; step++) {
+        gpu.encode(encoder, { ...target, tokensOffset: step * 3 }, paramsOf(step));
+      }
+      device.queue.submit([encoder.finish()]);
+      const expected: number[] = [];
+      for (let step = 0; step < steps; step++) expected.push(...(await cpu.sample(few, paramsOf(step))).tokens);
+      expect([...(await wordsOf(device, tokens))], `round ${round}`).toEqual(expected);
+    }
+    gpu.destroy();
+  });
+
   test("a mask that leaves one token, one that leaves none, a forced token", async () => {
     const engines = await pair({ vocabSize, maxBatch: rows });
     const one = new Uint32Array(mask.length);

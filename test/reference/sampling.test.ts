@@ -10,6 +10,9 @@ describe("the article, on the CPU", () => testArticle(() => five));
 describe("draws, on the CPU", () =>
   testDraws(
     () => many,
-    100,
-    (mode) => (mode === 0 ? 3000 : 1000),
+    [
+      { mode: 0, calls: 3000, rows: 100, draws: 1 },
+      ...[1, 2, 3, 4].map((mode) => ({ mode, calls: 1000, rows: 100, draws: 1 })),
+      { mode: 0, calls: 40, rows: 80, draws: 64 },
+    ],
   ));
