@@ -129,7 +129,7 @@ function section(shape: Shape): Section {
         params: Array.from({ length: rows }, (_, row) => ({
           ...paramsOf(row),
           ...(maxHistory > 0 && randomProcessing(random, vocabSize, said[row]!)),
-          ...(told && outputs(random, vocabSize, (index / every) % 2 === 0)),
+          ...(told && outputs(random, vocabSize, (index / every) % 3 !== 1)),
           ...(draws > 1 && { draws, replacement: random.below(2) === 0 }),
           seed: row < WIDE.length ? WIDE[row]! : spread(row + rows * index),
           position: WIDE[index % WIDE.length]! ^ BigInt(row >> 3),
