@@ -391,6 +391,13 @@ fn run_has(run: Run, part: Part) -> bool {
   return run.delegate > part.upto.key || (run.delegate == part.upto.key && ids_have);
 }
 
+const QUAD_LANES = vec4(0u, 1u, 2u, 3u);
+
+// The first of four that is true; some is. Who goes from one to the next takes SwiftShader fewer turns than four.
+fn first_lane(hits: vec4<bool>) -> u32 {
+  return select(select(select(3u, 2u, hits.z), 1u, hits.y), 0u, hits.x);
+}
+
 // A quad with its ids; keys are 0 where the token is not of the part.
 struct Tokens {
   bits: vec4<u32>,
@@ -432,17 +439,14 @@ fn measure(part: Part) -> u32 {
 }
 
 fn write_down(these: Tokens) {
-  var keys = these.keys;
-  var ids = these.ids;
-  for (var lane = 0u; lane < 4u; lane++) {
-    if (keys.x != 0u) {
-      let slot = atomicAdd(&counter, 1u);
-      if (slot < ROOM) {
-        entries[slot] = vec2(~keys.x, ids.x);
-      }
+  var left = these.keys != vec4(0u);
+  while (any(left)) {
+    let lane = first_lane(left);
+    let slot = atomicAdd(&counter, 1u);
+    if (slot < ROOM) {
+      entries[slot] = vec2(~these.keys[lane], these.ids[lane]);
     }
-    keys = keys.yzwx;
-    ids = ids.yzwx;
+    left &= QUAD_LANES != vec4(lane);
   }
 }
 
@@ -461,11 +465,9 @@ fn gather(part: Part) -> u32 {
     if (run_has(run, part)) {
       for (var quad = run.first; quad < run.end; quad += LANES) {
         let here = tokens_at(quad, run.whole, part);
-        if (any(here.keys != vec4(0u))) {
-          low = min(low, here.keys - vec4(1u));
-          high = max(high, here.keys);
-          write_down(here);
-        }
+        low = min(low, here.keys - vec4(1u)); // 0 wraps to the largest
+        high = max(high, here.keys);
+        write_down(here);
       }
     }
   }
@@ -673,22 +675,19 @@ fn fill_bins_of_band(part: Part, band: Band, shift: u32, scale: f32) -> vec2<u32
     var seen = 0u;
     for (var quad = run.first; quad < run.end; quad += LANES) {
       let here = tokens_at(quad, run.whole, part);
-      var away = distances(half_max, here.bits, scale);
+      let away = distances(half_max, here.bits, scale);
       var weights = exp2fix(away) * min(here.keys, vec4(1u));
       let nearer = select(vec4(0u), weights, away < vec4(band.nearest));
       low += nearer;
       high += upper_halves(nearer);
       weights -= nearer;
-      if (any((weights != vec4(0u)) & (away <= vec4(band.farthest)))) {
-        for (var lane = 0u; lane < 4u; lane++) {
-          if (weights.x != 0u && away.x <= band.farthest) {
-            let bin = (away.x - band.nearest) >> shift;
-            add_to_bin(bin, vec2(weights.x, 0u));
-            seen |= 1u << (bin & 31u);
-          }
-          away = away.yzwx;
-          weights = weights.yzwx;
-        }
+      var in_band = (weights != vec4(0u)) & (away <= vec4(band.farthest));
+      while (any(in_band)) {
+        let lane = first_lane(in_band);
+        let bin = (away[lane] - band.nearest) >> shift;
+        add_to_bin(bin, vec2(weights[lane], 0u));
+        seen |= 1u << (bin & 31u);
+        in_band &= QUAD_LANES != vec4(lane);
       }
     }
     masses[first_group + i] = vec2(seen, 0u);
@@ -974,8 +973,7 @@ fn best(max_key: u32) {
     let quad = tile * LANES * QUADS + i;
     let hits = keys_of(load_quad(row, quad)) == vec4(max_key);
     if (any(hits)) {
-      let lane = select(select(select(3u, 2u, hits.z), 1u, hits.y), 0u, hits.x);
-      id = min(id, id_of(row, quad) + lane);
+      id = min(id, id_of(row, quad) + first_lane(hits));
     }
   }
   share_extremes(id, 0u);

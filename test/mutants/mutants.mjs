@@ -164,6 +164,7 @@ export const mutants = [
       "key_of_distance(max_key, first - 1u, scale)",
       "key_of_distance(max_key, first, scale)",
     ],
+    ["a guess: groups forget a bin's tokens", "      seen |= 1u << (bin & 31u);\n", ""],
     ["a guess that is wrong is believed", "guessed = at.index != NOWHERE;", "guessed = true;"],
     ["top-k keeps one less in wide rows", "rest.x > count", "rest.x >= count"],
     ["top-p: the token that reaches p is left out", "end = last.index + 1u; // 0", "end = last.index; // 0"],
