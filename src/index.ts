@@ -14,7 +14,6 @@ export type { LogitsType } from "./reference/convert.ts";
 export type { RowStatus } from "./reference/draw.ts";
 export type { RowCandidates } from "./reference/list.ts";
 export type { TokenLogprobs } from "./reference/report.ts";
-export { MAX_VOCAB_SIZE, NO_TOKEN } from "./reference/numeric.ts";
 export {
   type BatchParams,
   createSampler,
@@ -26,4 +25,5 @@ export {
   type Sampler,
   type SamplerOptions,
 } from "./sampler.ts";
+export { MAX_VOCAB_SIZE, NO_TOKEN } from "./reference/numeric.ts";
 export type { Tuning } from "./webgpu/tuning.ts";

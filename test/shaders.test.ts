@@ -112,7 +112,7 @@ describe("the package's shaders", async () => {
         [true, true],
       ] as const) {
         for (const PROCESSED of name in KERNELS ? both : [false]) {
-          for (const STAGES of name in KERNELS ? stagesOf(name as Kernels.KernelName) : [false]) {
+          for (const STAGES of name in KERNELS ? stagesOf(name) : [false]) {
             const code = shaderSource(source, { HALF, BFLOAT, SUBGROUPS, PROCESSED, STAGES }, library);
             const { messages } = await device.createShaderModule({ code }).getCompilationInfo();
             expect(messages.map(({ lineNum, message }) => `${lineNum}: ${message}`)).toEqual([]);

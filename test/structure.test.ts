@@ -2,7 +2,14 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { ResourceType, WgslReflect } from "wgsl_reflect/wgsl_reflect.module.js";
-import { BIND_GROUPS, type KernelName, KERNELS, PROCESSING_KERNELS, stagesOf } from "../src/webgpu/kernels.ts";
+import {
+  BIND_GROUPS,
+  entryPointOf,
+  type KernelName,
+  KERNELS,
+  PROCESSING_KERNELS,
+  stagesOf,
+} from "../src/webgpu/kernels.ts";
 import { TOP_K_REACH } from "../src/webgpu/pack.ts";
 import { type ShaderFlags, shaderSource } from "../src/webgpu/shader.ts";
 
@@ -39,7 +46,7 @@ test("every shader is a kernel of the table, and every kernel has a shader, a tw
 test.each(names.flatMap((name) => variantsOf(name).map((flags) => [name, flags] as const)))(
   "%s %j: the bindings are those of the table",
   (name, flags) => {
-    const { source, groups, entryPoint, library } = kernels[name];
+    const { source, groups, library } = kernels[name];
     const code = shaderSource(source, flags, library).replace("enable subgroups;", "");
     const reflected = new WgslReflect(code);
     const found = reflected.getBindGroups().flatMap((group, index) =>
@@ -66,7 +73,7 @@ test.each(names.flatMap((name) => variantsOf(name).map((flags) => [name, flags] 
       ),
     );
     expect(found).toEqual(expected);
-    expect(reflected.entry.compute.map((entry) => entry.name)).toEqual([entryPoint]);
+    expect(reflected.entry.compute.map((entry) => entry.name)).toEqual([entryPointOf(name)]);
     expect(code).not.toContain("#");
   },
 );

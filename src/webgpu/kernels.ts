@@ -1,5 +1,5 @@
 /**
- * The table of kernels: file, entry point, bind groups, overrides. Pipelines and tests read it; nothing repeats it.
+ * The table of kernels: file, bind groups, overrides. Pipelines and tests read it; nothing repeats it.
  */
 import append from "../../shaders/append.wgsl?raw";
 import clear from "../../shaders/clear.wgsl?raw";
@@ -76,12 +76,11 @@ export const BIND_GROUPS: Readonly<Record<BindGroupName, readonly Binding[]>> = 
 
 export interface Kernel {
   readonly source: string;
-  readonly entryPoint: string;
   readonly groups: readonly BindGroupName[];
   /** Whether it works on a row with one workgroup, or on a group of tokens with one invocation. */
   readonly per: "row" | "group";
   /** Whether the SUBGROUPS flag changes it. */
-  readonly subgroups: boolean;
+  readonly subgroups?: true;
   /** Which files of the library stand in front of it; "sampling" if left out. */
   readonly library?: LibraryName;
 }
@@ -92,74 +91,72 @@ export const STORAGE_BUFFERS = 7;
 export const WORKGROUP_STORAGE = 16_384;
 
 export const KERNELS: Readonly<Record<KernelName, Kernel>> = {
-  max: { source: max, entryPoint: "max_main", groups: ["inputs", "workspace"], per: "group", subgroups: true },
-  mass: { source: mass, entryPoint: "mass_main", groups: ["inputs", "workspace"], per: "group", subgroups: false },
+  max: { source: max, groups: ["inputs", "workspace"], per: "group", subgroups: true },
+  mass: { source: mass, groups: ["inputs", "workspace"], per: "group" },
   draw: {
     source: draw,
-    entryPoint: "draw_main",
+
     groups: ["inputs", "workspace", "tokens"],
     per: "row",
-    subgroups: false,
     library: "draw",
   },
   stages: {
     source: stages,
-    entryPoint: "stages_main",
+
     groups: ["inputs", "workspace", "tokens"],
     per: "row",
-    subgroups: false,
     library: "draw",
   },
   draws: {
     source: draws,
-    entryPoint: "draws_main",
+
     groups: ["inputs", "workspace", "tokens"],
     per: "row",
-    subgroups: false,
     library: "draw",
   },
   list: {
     source: list,
-    entryPoint: "list_main",
+
     groups: ["inputs", "workspace", "listing"],
     per: "group",
-    subgroups: false,
   },
   report: {
     source: report,
-    entryPoint: "report_main",
+
     groups: ["inputs", "workspace", "reporting"],
     per: "row",
-    subgroups: false,
     library: "row",
   },
   write: {
     source: write,
-    entryPoint: "write_main",
+
     groups: ["inputs", "workspace", "output"],
     per: "group",
-    subgroups: false,
   },
 };
 
+/** The function that a kernel begins with. */
+export function entryPointOf(name: KernelName | ProcessingKernelName): string {
+  return `${name}_main`;
+}
+
 /** Whether there is a kernel for calls without stages, and for those with. */
-export function stagesOf(name: KernelName): readonly boolean[] {
+export function stagesOf(name: KernelName | ProcessingKernelName): readonly boolean[] {
   if (name === "stages") return [true];
   return ["draws", "list", "report", "write"].includes(name) ? [false, true] : [false];
 }
 
-const PROCESSING = { groups: ["inputs", "processing"], per: "group", subgroups: false, library: "processing" } as const;
+const PROCESSING = { groups: ["inputs", "processing"], per: "group", library: "processing" } as const;
 
 export const PROCESSING_KERNELS: Readonly<Record<ProcessingKernelName, Kernel>> = {
-  count: { source: count, entryPoint: "count_main", ...PROCESSING },
-  process: { source: process, entryPoint: "process_main", ...PROCESSING },
-  clear: { source: clear, entryPoint: "clear_main", ...PROCESSING },
+  count: { source: count, ...PROCESSING },
+  process: { source: process, ...PROCESSING },
+  clear: { source: clear, ...PROCESSING },
   append: {
     source: append,
-    entryPoint: "append_main",
+
     groups: ["appending"],
     per: "group",
-    subgroups: false,
     library: "history",
   },
 };

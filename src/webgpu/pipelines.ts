@@ -3,9 +3,9 @@ import {
   BIND_GROUPS,
   type BindGroupName,
   type Binding,
+  entryPointOf,
   FIRST_KERNELS,
   type FirstKernelName,
-  type Kernel,
   KERNELS,
   type KernelName,
   PROCESSING_KERNELS,
@@ -67,17 +67,15 @@ async function compile(device: GPUDevice, type: LogitsType, tuning: Tuning): Pro
 
 async function compileKernel(
   device: GPUDevice,
-  name: KernelName,
+  name: FirstKernelName,
   layouts: Pipelines["layouts"],
   type: LogitsType,
   tuning: Tuning,
 ): Promise<GPUComputePipeline> {
-  const kernel = KERNELS[name];
-  const label = `webgpu-token-sampler.${name}`;
-  const { module, problem } = moduleOf(device, name, codeOf(kernel, type, tuning, PLAIN));
+  const { module, problem } = moduleOf(device, name, codeOf(name, type, tuning, PLAIN));
   const error = await problem;
   if (error !== undefined) throw error;
-  return device.createComputePipelineAsync(describe(device, label, kernel, module, layouts, tuning, PLAIN));
+  return device.createComputePipelineAsync(describe(device, name, module, layouts, tuning, PLAIN));
 }
 
 /** Makes a shader module; `problem` says, later, what is wrong with it, if anything. */
@@ -108,38 +106,48 @@ function moduleOf(
   return { module, problem: find() };
 }
 
-function codeOf(kernel: Kernel, type: LogitsType, tuning: Tuning, { processed, staged }: Variant): string {
+type AnyKernelName = KernelName | ProcessingKernelName;
+const ALL_KERNELS = { ...KERNELS, ...PROCESSING_KERNELS };
+
+/** The name of a kernel in a variant. */
+function variantOf(name: AnyKernelName, { processed, staged, constants = {} }: Variant): string {
+  return `${name}${Object.values(constants).join()}${processed ? ".processed" : ""}${staged ? ".staged" : ""}`;
+}
+
+function codeOf(name: AnyKernelName, type: LogitsType, tuning: Tuning, { processed, staged }: Variant): string {
+  const { source, subgroups, library } = ALL_KERNELS[name];
   const flags = {
     HALF: type !== "float32",
     BFLOAT: type === "bfloat16",
-    SUBGROUPS: kernel.subgroups && tuning.subgroups,
+    SUBGROUPS: subgroups === true && tuning.subgroups,
     PROCESSED: processed,
     STAGES: staged,
   };
-  return shaderSource(kernel.source, flags, kernel.library);
+  return shaderSource(source, flags, library);
 }
 
 function describe(
   device: GPUDevice,
-  label: string,
-  kernel: Kernel,
+  name: AnyKernelName,
   module: GPUShaderModule,
   layouts: Pipelines["layouts"],
   tuning: Tuning,
-  { processed, constants }: Variant,
+  variant: Variant,
 ): GPUComputePipelineDescriptor {
-  const groups = kernel.groups.map((group) => layouts[processed && group === "inputs" ? "processed" : group]);
-  const size = { WORKGROUP_SIZE: kernel.per === "row" ? tuning.drawWorkgroup : tuning.streamWorkgroup };
+  const label = `webgpu-token-sampler.${variantOf(name, variant)}`;
+  const { groups, per, library } = ALL_KERNELS[name];
+  const bound = groups.map((group) => layouts[variant.processed && group === "inputs" ? "processed" : group]);
+  const size = { WORKGROUP_SIZE: per === "row" ? tuning.drawWorkgroup : tuning.streamWorkgroup };
   return {
     label,
-    layout: device.createPipelineLayout({ label, bindGroupLayouts: groups }),
+    layout: device.createPipelineLayout({ label, bindGroupLayouts: bound }),
     compute: {
       module,
-      entryPoint: kernel.entryPoint,
+      entryPoint: entryPointOf(name),
       constants: {
         ...size,
-        ...(kernel.library !== "history" && { LANES: tuning.lanes, QUADS: tuning.quads }),
-        ...constants,
+        ...(library !== "history" && { LANES: tuning.lanes, QUADS: tuning.quads }),
+        ...variant.constants,
       },
     },
   };
@@ -147,10 +155,8 @@ function describe(
 
 /** What only some calls need. */
 export interface FurtherPipelines {
-  /** What processes logits. */
-  readonly processing: Readonly<Record<ProcessingKernelName, GPUComputePipeline>>;
-  /** The sampling kernels in all variants. */
-  kernel(name: KernelName, variant: Variant): GPUComputePipeline;
+  /** Any kernel; those that sample, in any variant. */
+  kernel(name: AnyKernelName, variant?: Variant): GPUComputePipeline;
   /** What is wrong with one that was made so far, if anything. */
   problem(): Promise<Error | undefined>;
 }
@@ -167,24 +173,19 @@ export function furtherPipelines(
   let known = further.get(pipelines);
   if (known === undefined) {
     const problems: Promise<Error | undefined>[] = [];
-    const make = (name: string, kernel: Kernel, variant: Variant): GPUComputePipeline => {
-      const label = `webgpu-token-sampler.${name}`;
-      const { module, problem } = moduleOf(device, name, codeOf(kernel, type, tuning, variant));
-      // A device that is lost says nothing more.
-      problems.push(problem.catch(() => undefined));
-      return device.createComputePipeline(describe(device, label, kernel, module, pipelines.layouts, tuning, variant));
-    };
-    const made = new Map<string, GPUComputePipeline>();
+    const made = new Map<string, GPUComputePipeline>(Object.entries(pipelines.kernels));
     known = {
-      processing: lazily(PROCESSING_KERNELS, (kernel, name) => make(name, kernel, PLAIN)),
-      kernel: (name, variant) => {
-        const { processed, constants = {} } = variant;
-        const staged = variant.staged && stagesOf(name).includes(true);
-        const first: Partial<Record<KernelName, GPUComputePipeline>> = pipelines.kernels;
-        if (!processed && !staged && first[name] !== undefined) return first[name];
-        const label = `${name}${Object.values(constants).join()}${processed ? ".processed" : ""}${staged ? ".staged" : ""}`;
-        let pipeline = made.get(label);
-        if (pipeline === undefined) made.set(label, (pipeline = make(label, KERNELS[name], { ...variant, staged })));
+      kernel: (name, asked = PLAIN) => {
+        const variant = { ...asked, staged: asked.staged && stagesOf(name).includes(true) };
+        const key = variantOf(name, variant);
+        let pipeline = made.get(key);
+        if (pipeline === undefined) {
+          const { module, problem } = moduleOf(device, key, codeOf(name, type, tuning, variant));
+          // A device that is lost says nothing more.
+          problems.push(problem.catch(() => undefined));
+          const descriptor = describe(device, name, module, pipelines.layouts, tuning, variant);
+          made.set(key, (pipeline = device.createComputePipeline(descriptor)));
+        }
         return pipeline;
       },
       problem: async () => (await Promise.all(problems)).find((error) => error !== undefined),
@@ -192,26 +193,6 @@ export function furtherPipelines(
     further.set(pipelines, known);
   }
   return known;
-}
-
-/** A record whose values are worked out when they are first read. */
-function lazily<K extends string, V, R>(
-  record: Readonly<Record<K, V>>,
-  map: (value: V, key: K) => R,
-): Readonly<Record<K, R>> {
-  const made = new Map<K, R>();
-  const out = {} as Record<K, R>;
-  for (const key of Object.keys(record) as K[]) {
-    Object.defineProperty(out, key, {
-      enumerable: true,
-      get: () => {
-        let value = made.get(key);
-        if (value === undefined) made.set(key, (value = map(record[key], key)));
-        return value;
-      },
-    });
-  }
-  return out;
 }
 
 function mapValues<K extends string, V, R>(record: Readonly<Record<K, V>>, map: (value: V, key: K) => R): Record<K, R> {

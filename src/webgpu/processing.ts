@@ -113,18 +113,18 @@ export class Processing {
 
   /** Processes logits: group 0 holds the model's, group 1 these controls. */
   process(pass: GPUComputePassEncoder, { counters }: PlacedControls, rows: number): void {
-    const { processing } = this.compiled;
+    const { compiled } = this;
     if (counters > 0) {
-      pass.setPipeline(processing.count);
+      pass.setPipeline(compiled.kernel("count"));
       pass.dispatchWorkgroups(counters, rows);
     }
-    pass.setPipeline(processing.process);
+    pass.setPipeline(compiled.kernel("process"));
     pass.dispatchWorkgroups(this.#markGroups, rows);
   }
 
   /** Leaves the overlay as it was, with the same groups as {@link process}. */
   clear(pass: GPUComputePassEncoder, rows: number): void {
-    pass.setPipeline(this.compiled.processing.clear);
+    pass.setPipeline(this.compiled.kernel("clear"));
     pass.dispatchWorkgroups(this.#markGroups, rows);
   }
 
@@ -306,7 +306,7 @@ export class GpuHistory implements EngineHistory {
   }
 
   #append(pass: GPUComputePassEncoder, group: GPUBindGroup, rows: number): void {
-    pass.setPipeline(this.#compiled().processing.append);
+    pass.setPipeline(this.#compiled().kernel("append"));
     pass.setBindGroup(0, group);
     pass.dispatchWorkgroups(Math.ceil(rows / this.#shape.tuning.streamWorkgroup));
   }

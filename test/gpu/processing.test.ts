@@ -177,7 +177,7 @@ class Bench {
     const encoder = device.createCommandEncoder();
     const pass = encoder.beginComputePass();
     for (const kernel of kernels) {
-      pass.setPipeline(this.#processing.processing[kernel]);
+      pass.setPipeline(this.#processing.kernel(kernel));
       if (kernel === "append") {
         pass.setBindGroup(0, group("appending", "job", "incoming", "history"));
         pass.dispatchWorkgroups(Math.ceil(this.#rows / this.#tuning.streamWorkgroup));

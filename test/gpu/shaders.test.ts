@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { type KernelName, KERNELS, PROCESSING_KERNELS, stagesOf } from "../../src/webgpu/kernels.ts";
+import { KERNELS, PROCESSING_KERNELS, stagesOf } from "../../src/webgpu/kernels.ts";
 import { shaderSource } from "../../src/webgpu/shader.ts";
 import { sharedDevice } from "../support/device.ts";
 
@@ -18,7 +18,7 @@ test.each(Object.keys(kernels) as (keyof typeof kernels)[])(
         [true, true],
       ] as const) {
         for (const PROCESSED of name in KERNELS ? [false, true] : [false]) {
-          for (const STAGES of name in KERNELS ? stagesOf(name as KernelName) : [false]) {
+          for (const STAGES of name in KERNELS ? stagesOf(name) : [false]) {
             const flags = { HALF, BFLOAT, SUBGROUPS, PROCESSED, STAGES };
             const code = shaderSource(kernels[name].source, flags, kernels[name].library);
             const { messages } = await device.createShaderModule({ code }).getCompilationInfo();
