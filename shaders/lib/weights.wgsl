@@ -64,8 +64,8 @@ struct Halves {
 const HIGH = 0x53000000u; // of 2^39
 const LOW = 0x4b400000u; // of 1.5 · 2^23
 
-// 2^31 · 2^(-distance / 2^20), rounded to an integer. Two sums cost a CPU less than rounding and conversion. (Between them
-// reordering and fusing do no harm, since all but the last rounding of each half is exact.)
+// 2^31 · 2^(-distance / 2^20), rounded to an integer. Three sums cost a CPU less than rounding and conversion. Each of them has
+// to be rounded as it stands, and compilers may reorder sums: hence the zero between them, too.
 fn weight_halves(distance: u32, zero: u32) -> Halves {
   let line = 0x4f000000u - distance * 8u; // as a float: the octave is exact, inside it a straight line
   let f = bitcast<f32>((line & 0x7fffffu) | 0x3f800000u) - 1.0;
@@ -76,8 +76,8 @@ fn weight_halves(distance: u32, zero: u32) -> Halves {
   y = times(y, f, zero) + 1.0;
   let power = y * bitcast<f32>(line & 0x7f800000u);
   let high = bitcast<u32>(power + 549755813888.0);
-  let rounded = bitcast<f32>(high ^ zero) - 549768396800.0; // less 1.5 · 2^23
-  return Halves(high, bitcast<u32>(power - rounded));
+  let rounded = bitcast<u32>(bitcast<f32>(high ^ zero) - 549768396800.0); // less 1.5 · 2^23
+  return Halves(high, bitcast<u32>(power - bitcast<f32>(rounded ^ zero)));
 }
 
 // A product that cannot be fused with what is added to it; `zero` is that of the call.
