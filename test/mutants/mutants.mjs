@@ -295,11 +295,6 @@ export const mutants = [
       "share_extremes(first.id, 0u);",
     ],
     [
-      "report: groups at the best so far are left out",
-      "if (run.delegate < first.key || ",
-      "if (run.delegate <= first.key || ",
-    ],
-    [
       "report: a list begins with its second token",
       "  var part = Part(IN_FRONT, LAST);\n  let of_kept",
       "  var part = Part(Cut(max_key, 0u), LAST);\n  let of_kept",
