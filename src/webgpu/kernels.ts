@@ -95,41 +95,35 @@ export const KERNELS: Readonly<Record<KernelName, Kernel>> = {
   mass: { source: mass, groups: ["inputs", "workspace"], per: "group" },
   draw: {
     source: draw,
-
     groups: ["inputs", "workspace", "tokens"],
     per: "row",
     library: "draw",
   },
   stages: {
     source: stages,
-
     groups: ["inputs", "workspace", "tokens"],
     per: "row",
     library: "draw",
   },
   draws: {
     source: draws,
-
     groups: ["inputs", "workspace", "tokens"],
     per: "row",
     library: "draw",
   },
   list: {
     source: list,
-
     groups: ["inputs", "workspace", "listing"],
     per: "group",
   },
   report: {
     source: report,
-
     groups: ["inputs", "workspace", "reporting"],
     per: "row",
     library: "row",
   },
   write: {
     source: write,
-
     groups: ["inputs", "workspace", "output"],
     per: "group",
   },
@@ -154,7 +148,6 @@ export const PROCESSING_KERNELS: Readonly<Record<ProcessingKernelName, Kernel>> 
   clear: { source: clear, ...PROCESSING },
   append: {
     source: append,
-
     groups: ["appending"],
     per: "group",
     library: "history",
