@@ -35,7 +35,7 @@ fn list_main(@builtin(workgroup_id) workgroup_id: vec3<u32>, @builtin(local_invo
           let adaptive = adaptive_of(record);
           let weight = adapted(exp2fix(vec4(distance)), adaptive).x;
 #else
-          let weight = exp2fix(vec4(distance)).x;
+          let weight = weight_of(distance);
 #endif
           let entry = (first + slot) * 3u;
           atomicStore(&listing[entry], id);

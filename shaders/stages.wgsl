@@ -250,7 +250,7 @@ fn terms_of(away: u32, squares: bool) -> vec3<u32> {
     let near = min(away, SIGMA_REACH);
     return vec3(near, mul32(near, near));
   }
-  let weight = exp2fix(vec4(away)).x;
+  let weight = weight_of(away);
   return vec3(weight, product(weight, away, 20u), 0u);
 }
 
@@ -395,7 +395,7 @@ fn typical_deviation(kept: Kept, mean: u32, mass: vec2<u32>, least: u32, scale: 
       for (var i = kept.start + lid; i < here; i += WORKGROUP_SIZE) {
         let away = distance_of_key(half_max, key_of_entry(i), scale);
         if (deviation(away, mean) <= probe) {
-          sums[0] = add64(sums[0], vec2(exp2fix(vec4(away)).x, 0u));
+          sums[0] = add64(sums[0], vec2(weight_of(away), 0u));
           sums[1].x += 1u;
         }
       }
@@ -486,7 +486,7 @@ fn dynamic_scale(stages: Stages, totals: Totals) -> f32 {
     let most = u32(log2fix(vec2(totals.count, 0u)));
     let part = clamp(quotient(vec2(entropy, 0u), 20u, vec2(most, 0u)), 1u, u32(OCTAVE));
     let certainty = u32(20 * OCTAVE - log2fix(vec2(part, 0u)));
-    share = exp2fix(vec4(min(product(stages.dynatemp_exponent, certainty, 16u), MAX_DISTANCE))).x;
+    share = weight_of(min(product(stages.dynatemp_exponent, certainty, 16u), MAX_DISTANCE));
   }
   let temperature = max(1u, stages.dynatemp_least + product(stages.dynatemp_span, share, 31u));
   // 2·log2(e) · 2^60 / temperature, cut off to 24 bits; in 2^-24.
@@ -531,7 +531,7 @@ fn top_h_count(kept: Kept, top_h: u32, scale: f32) -> u32 {
     for (var i = kept.start; i < end; i++) {
       let away = distance_of_key(half_max, key_of_entry(i), scale);
       let information = u32(max(0, i32(away) + log));
-      entropy = add64(entropy, shift_right(mul32(exp2fix(vec4(away)).x, information), 20u));
+      entropy = add64(entropy, shift_right(mul32(weight_of(away), information), 20u));
       if (turn == 1u) {
         if (less64(most, entropy)) {
           break;
@@ -562,7 +562,7 @@ fn mirostat_count(kept: Kept, limit: i32, scale: f32) -> u32 {
     let flat = exponent < u32(OCTAVE);
     let size = max(1u, select(exponent - u32(OCTAVE), u32(OCTAVE) - exponent, flat));
     let reach = product64(size, u32(log2fix(vec2(call.vocab, 0u))), 20u);
-    let missing = max(1u, WEIGHT_ONE - exp2fix(vec4(reach)).x);
+    let missing = max(1u, WEIGHT_ONE - weight_of(reach));
     var log = log2fix(vec2(size, 0u)) - 20 * OCTAVE - (log2fix(vec2(missing, 0u)) - 31 * OCTAVE) + limit;
     if (flat) {
       log -= i32(reach);
@@ -571,7 +571,7 @@ fn mirostat_count(kept: Kept, limit: i32, scale: f32) -> u32 {
       let tokens_log = quotient(vec2(u32(log), 0u), 20u, vec2(exponent, 0u));
       count = call.vocab; // all, and still a number that can be added to
       if (tokens_log < 22u * u32(OCTAVE)) {
-        count = max(1u, exp2fix(vec4(31u * u32(OCTAVE) - tokens_log)).x);
+        count = max(1u, weight_of(31u * u32(OCTAVE) - tokens_log));
       }
     }
   }
@@ -728,7 +728,7 @@ fn stages_main(@builtin(workgroup_id) workgroup_id: vec3<u32>, @builtin(local_in
           floor_key = key_of_weight(first_key, weight_of_share(stages.epsilon, totals.first), scale);
         }
         case ETA_CUTOFF: {
-          let by_entropy = product(stages.eta_root, exp2fix(vec4(mean_distance(totals))).x, 32u);
+          let by_entropy = product(stages.eta_root, weight_of(mean_distance(totals)), 32u);
           floor_key = key_of_weight(first_key, min(weight_of_share(stages.eta, totals.first), by_entropy), scale);
         }
         case TOP_H: {
