@@ -1,4 +1,7 @@
-/** What controls, outputs, further draws and whole rows cost: top-k 50, or no filter, with one after the other, beside the mode alone. */
+/**
+ * What controls, outputs, further draws and whole rows cost: top-k 50, or no filter, with one after the other, beside the
+ * mode alone.
+ */
 import { createSampler, type Sampler, type SamplingParams } from "../src/index.ts";
 import { sampleDifference } from "../test/support/cases.ts";
 import { Random } from "../test/support/inputs.ts";

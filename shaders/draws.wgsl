@@ -1,7 +1,7 @@
 // draws: one workgroup a row, after draw or stages and only where a call wants several tokens of a row. Draws all of them, the
 // first one once more, from what those have kept. Twin: src/reference/draws.ts.
 
-const MOST_DRAWS = 64u;
+const MOST_DRAWS = 64u; // see src/params.ts
 
 // What cannot be drawn again, in token-id order: the running sum in front of it, and its weight.
 var<workgroup> before_taken: array<vec2<u32>, MOST_DRAWS>;

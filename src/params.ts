@@ -97,7 +97,7 @@ export const TOP_K_OFF = 0xffff_ffff;
 /** `RowPlan.topP` when top-p is off. */
 export const TOP_P_OFF = 0xffff_ffff;
 
-/** Tokens that are drawn from a row at most. */
+/** Tokens that are drawn from a row at most; so many does `shaders/draws.wgsl` have room for. */
 const MOST_DRAWS = 64;
 
 /** What a parameter belongs to: bits, so that a row's parameters can be added up. */

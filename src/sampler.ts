@@ -212,8 +212,8 @@ export class Sampler {
   }
 
   /**
-   * Samples a token per row, or as many as the parameter `draws` says. Calls may overlap; each sees logits and parameters as they were when it was made, and
-   * they count positions in the order in which they were made.
+   * Samples a token per row, or as many as the parameter `draws` says. Calls may overlap; each sees logits and parameters as
+   * they were when it was made, and they count positions in the order in which they were made.
    *
    * @param logits `[rows, vocabSize]`, see {@link Logits}
    * @param params one object for all rows, or one per row

@@ -69,12 +69,16 @@ export class CpuEngine implements Engine {
       this.#positions[row] = BigInt.asUintN(64, position + 1n);
       const asked = outputs?.[row];
       if (plan.draws === 1 && asked === undefined) all.push([sample]);
-      else all.push(this.#further(logits, row, asSampled, plan, sample, context, asked, told));
+      else {
+        const { samples, numbers } = this.#further(logits, row, asSampled, plan, sample, context, asked);
+        all.push(samples);
+        if (numbers !== undefined) told.push(numbers);
+      }
     }
     return Promise.resolve(resultOf(all, outputs && { rows: told, plans: outputs }));
   }
 
-  /** All draws of a row; what is told of them besides goes to `told`. */
+  /** All draws of a row, and what is told of them besides. */
   #further(
     logits: LogitsView,
     row: number,
@@ -83,14 +87,13 @@ export class CpuEngine implements Engine {
     sample: RowSample,
     context: RowContext,
     asked: OutputPlan | undefined,
-    told: RowNumbers[],
-  ): readonly RowSample[] {
+  ): { readonly samples: readonly RowSample[]; readonly numbers?: RowNumbers } {
     const several = plan.draws > 1;
     const sampled = { logits: asSampled, row: max(asSampled) };
     const needs = several || (asked !== undefined && needsKept(asked, plan));
     const kept = needs ? list(asSampled, plan, sampled.row, context) : undefined;
     const samples = several ? draws(kept!, plan, context.seed, context.position, sample) : [sample];
-    if (asked === undefined) return samples;
+    if (asked === undefined) return { samples };
     const given = asked.mode === "raw" ? this.#row(logits, row) : asSampled;
     const drawScale = kept?.scale ?? plan.drawScale;
     const input = {
@@ -100,8 +103,7 @@ export class CpuEngine implements Engine {
       drawScale,
       drawn: samples.map(({ token }) => token),
     };
-    told.push(numbersOf(report(input, asked), asked, samples, drawScale));
-    return samples;
+    return { samples, numbers: numbersOf(report(input, asked), asked, samples, drawScale) };
   }
 
   candidates(logits: LogitsView, plans: readonly RowPlan[]): Promise<RowCandidates[]> {
