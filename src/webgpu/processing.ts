@@ -159,8 +159,12 @@ export class Processing {
     if (used === undefined) this.#used.set(encoder, (used = new Set()));
     // Masks that change with every token differ early, so that comparing them costs little.
     // All masks of a call are copied before its first dispatch: chunks share a slot only if the masks are the same, too.
+    // Where a mask is copied to, the words are zeros; a mask that is all zeros is another one.
     const known = this.#slots.findIndex(
-      (slot, index) => sameWords(slot.words, words) && (!used.has(index) || sameCopies(slot.copies, copies)),
+      (slot, index) =>
+        sameWords(slot.words, words) &&
+        samePlaces(slot.copies, copies) &&
+        (!used.has(index) || sameSources(slot.copies, copies)),
     );
     if (known >= 0) {
       const slot = this.#slots[known]!;
@@ -195,10 +199,14 @@ export class Processing {
   }
 }
 
-function sameCopies(a: readonly MaskCopy[], b: readonly MaskCopy[]): boolean {
-  const same = (one: MaskCopy, other: MaskCopy): boolean =>
-    one.source === other.source && one.from === other.from && one.to === other.to && one.count === other.count;
-  return a.length === b.length && a.every((copy, index) => same(copy, b[index]!));
+/** Whether the same words are copied over. */
+function samePlaces(a: readonly MaskCopy[], b: readonly MaskCopy[]): boolean {
+  return a.length === b.length && a.every(({ to, count }, index) => to === b[index]!.to && count === b[index]!.count);
+}
+
+/** Whether they come from the same place, if it is {@link samePlaces}. */
+function sameSources(a: readonly MaskCopy[], b: readonly MaskCopy[]): boolean {
+  return a.every(({ source, from }, index) => source === b[index]!.source && from === b[index]!.from);
 }
 
 /** Words in front of a row's ring: `HISTORY_WORDS` in `shaders/lib/history.wgsl`. */

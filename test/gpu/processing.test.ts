@@ -526,6 +526,25 @@ describe("masks", () => {
     engines.gpu.destroy();
   });
 
+  test.each(["allowedTokens", "bannedTokens"] as const)(
+    "%s in a GPU buffer, then all zeros on the CPU",
+    async (name) => {
+      const engines = await pair({ vocabSize: V, maxBatch: ROWS });
+      const [mask, zeros] = [randomMask(new Random(8), V, 0.5), new Uint32Array(W)];
+      const buffer = bufferOf(device, mask, COPY_SRC | COPY_DST);
+      const rest = { seed: 2n, position: 0 };
+      for (const [given, same] of [
+        [buffer, mask],
+        [zeros, zeros],
+        [buffer, mask],
+      ] as const) {
+        const actual = await engines.gpu.sample(logits, { ...rest, [name]: given });
+        expect(sampleDifference(actual, await engines.cpu.sample(logits, { ...rest, [name]: same }))).toBeUndefined();
+      }
+      engines.gpu.destroy();
+    },
+  );
+
   test("any number of calls with masks of their own wait in one encoder", async () => {
     const engines = await pair({ vocabSize: V, maxBatch: ROWS });
     const source = bufferOf(device, logits);
