@@ -67,6 +67,14 @@ interface CallExtras extends Partial<Pick<CallShape, "tokenFirst" | "tokenStride
   readonly seedOf?: (row: number) => bigint;
 }
 
+/** How a call is recorded. */
+interface Recording {
+  /** Row of the batch where the view's rows begin. */
+  readonly firstRow: number;
+  /** Whether the encoder is the caller's, who submits it sometime. */
+  readonly waits: boolean;
+}
+
 /** What was found right: the kernels, and whether also those for processed logits. */
 const checked = new WeakMap<Pipelines, { processing: boolean }>();
 
@@ -169,7 +177,6 @@ export class WebGpuEngine implements Engine {
       maxBatch: options.maxBatch,
       chunkRows: this.#chunkRows,
       groups: this.#groups,
-      rowBytes: options.vocabSize * this.#bytes,
     });
     this.#processing = new Processing(this.#device, this.#workspace, pipelines, {
       vocabSize: options.vocabSize,
@@ -220,7 +227,7 @@ export class WebGpuEngine implements Engine {
       for (const part of this.#uploads.parts(logits)) {
         const encoder = this.#encoder("sample");
         const ofPart = plans.slice(part.firstRow, part.firstRow + part.view.rows);
-        this.#record(encoder, part.view, tokens, ofPart, part.firstRow, job);
+        this.#record(encoder, part.view, tokens, ofPart, { firstRow: part.firstRow, waits: false, job });
         if (part.last) {
           encoder.copyBufferToBuffer(this.#workspace.records, 0, readback, 0, bytes);
           job?.fetch(encoder, readback, bytes);
@@ -234,7 +241,7 @@ export class WebGpuEngine implements Engine {
 
   encode(encoder: GPUCommandEncoder, logits: LogitsView, tokens: TokensView, plans: readonly RowPlan[]): void {
     this.#usable();
-    this.#record(encoder, logits, tokens, plans, 0);
+    this.#record(encoder, logits, tokens, plans, { firstRow: 0, waits: true });
   }
 
   async candidates(logits: LogitsView, plans: readonly RowPlan[]): Promise<RowCandidates[]> {
@@ -248,7 +255,7 @@ export class WebGpuEngine implements Engine {
 
   encodeWrite(encoder: GPUCommandEncoder, logits: LogitsView, output: OutputView, plans: readonly RowPlan[]): void {
     this.#usable();
-    this.#recordWrite(encoder, logits, output, plans, 0);
+    this.#recordWrite(encoder, logits, output, plans, { firstRow: 0, waits: true });
   }
 
   async write(logits: LogitsView, plans: readonly RowPlan[], output: OutputType): Promise<Float32Array | Uint16Array> {
@@ -265,7 +272,8 @@ export class WebGpuEngine implements Engine {
         const words = await this.#run(size, (readback) => {
           const encoder = this.#encoder("write");
           const place = { buffer: target, offset: 0, rowStride: vocabSize, type: output };
-          this.#recordWrite(encoder, view, place, plans.slice(firstRow, firstRow + view.rows), firstRow);
+          const ofPart = plans.slice(firstRow, firstRow + view.rows);
+          this.#recordWrite(encoder, view, place, ofPart, { firstRow, waits: false });
           encoder.copyBufferToBuffer(target, 0, readback, 0, size);
           this.#device.queue.submit([encoder.finish()]);
         });
@@ -287,18 +295,17 @@ export class WebGpuEngine implements Engine {
 
   // ---- recording --------------------------------------------------------------------------------------------------
 
-  /** Records the passes of one call. `plans` are those of the view's rows, which begin at `firstRow` of the batch. */
+  /** Records the passes of one call. `plans` are those of the view's rows. */
   #record(
     encoder: GPUCommandEncoder,
     logits: LogitsView,
     tokens: TokensView,
     plans: readonly RowPlan[],
-    firstRow: number,
-    job?: OutputJob,
+    { firstRow, waits, job }: Recording & { readonly job?: OutputJob | undefined },
   ): void {
     const staged = isStaged(plans);
     const chunks = this.#chunks(logits, plans);
-    const ring = this.#workspace.ring(staged, encoder, chunks.length);
+    const ring = this.#workspace.ring({ staged, waits }, encoder, chunks.length);
     const several = tokens.draws > 1;
     const workspace = this.#workspace.bindGroup(several || plans.some(needsMassRoom), ring);
     // Everything that can fail comes before the first command.
@@ -337,11 +344,11 @@ export class WebGpuEngine implements Engine {
     logits: LogitsView,
     output: OutputView,
     plans: readonly RowPlan[],
-    firstRow: number,
+    { firstRow, waits }: Recording,
   ): void {
     const staged = isStaged(plans);
     const chunks = this.#chunks(logits, plans);
-    const ring = this.#workspace.ring(staged, encoder, 2 * chunks.length);
+    const ring = this.#workspace.ring({ staged, waits }, encoder, 2 * chunks.length);
     const workspace = this.#workspace.lookGroup(ring);
     const constants = { OUTPUT: WRITTEN[output.type] };
     // Everything that can fail comes before the first command.
@@ -389,7 +396,7 @@ export class WebGpuEngine implements Engine {
   ): (PlacedControls | undefined)[] {
     const placed = chunks.map(({ plans }) => {
       const rows = plans.map(({ process }) => process);
-      return isProcessed(plans) ? this.#processing.place(encoder, rows, ring, own) : undefined;
+      return isProcessed(plans) ? this.#processing.place(encoder, rows, ring, chunks.length, own) : undefined;
     });
     for (const controls of placed) if (controls !== undefined) this.#processing.copyMasks(encoder, controls);
     return placed;
@@ -633,7 +640,7 @@ export class WebGpuEngine implements Engine {
     try {
       const chunks = this.#chunks(logits, plans);
       const staged = isStaged(plans);
-      const ring = this.#workspace.ring(staged);
+      const ring = this.#workspace.ring({ staged, waits: false });
       const slot = ring.slotBytes;
       const calls = make("calls", slot * chunks.length, USAGE.STORAGE | USAGE.COPY_DST);
       // Records of its own, so that nothing that runs meanwhile changes them, and no row's counter moves.

@@ -5,9 +5,10 @@ import type { LogitsType } from "../reference/convert.ts";
 import { type MaskCopy, packControls } from "./controls.ts";
 import { RECORD_TOKEN, RECORD_WORDS } from "./pack.ts";
 import { type FurtherPipelines, furtherPipelines, type Pipelines } from "./pipelines.ts";
+import { OWN_CALLS, sameWords, SlotUses, WAITING_CALLS } from "./slots.ts";
 import type { ReadBack } from "./state.ts";
 import type { Tuning } from "./tuning.ts";
-import { type CallRing, recorded, sameWords, USAGE, type Workspace } from "./workspace.ts";
+import { type CallRing, recorded, USAGE, type Workspace } from "./workspace.ts";
 
 /** What the sampler was made for. */
 export interface ProcessingShape {
@@ -22,8 +23,6 @@ export interface ProcessingShape {
   readonly bindingLimit: number;
 }
 
-/** How many calls with different controls may wait in encoders that are not submitted yet, at least. */
-const SLOTS = 16;
 /** Workgroups that share a row's history at most. */
 const MOST_COUNTERS = 64;
 
@@ -38,10 +37,18 @@ export interface PlacedControls {
 
 interface Slot {
   buffer: GPUBuffer;
-  words: Uint32Array | undefined;
+  words: Uint32Array;
   /** What is copied over these. */
   copies: readonly MaskCopy[];
   readonly groups: Map<CallRing, GPUBindGroup>;
+}
+
+/** Slots of calls that wait in encoders of the caller's, or of those that are submitted at once. */
+class Slots {
+  readonly made: Slot[] = [];
+  readonly uses = new SlotUses();
+  /** As many as are made before one is used again. */
+  count = 0;
 }
 
 /** What turns logits into processed ones on the GPU. Nothing is compiled or allocated before a call needs it. */
@@ -52,9 +59,8 @@ export class Processing {
   readonly #pipelines: Pipelines;
   readonly #shape: ProcessingShape;
   readonly #markWords: number;
-  readonly #slots: Slot[] = [];
-  readonly #used = new WeakMap<GPUCommandEncoder, Set<number>>();
-  #head = 0;
+  readonly #waiting = new Slots();
+  readonly #own = new Slots();
   #overlay: GPUBuffer | undefined;
   /** Rows of one dispatch at most, when logits are processed. */
   readonly chunkRows: number;
@@ -84,17 +90,21 @@ export class Processing {
    *
    * @param plans one per row of the dispatch
    * @param ring where the dispatch's call lies
+   * @param dispatches of the call
    * @param own for a dispatch whose call lies in another buffer than the workspace's, or that looks at a copy of the history
    */
   place(
     encoder: GPUCommandEncoder,
     plans: readonly (ProcessPlan | undefined)[],
     ring: CallRing,
+    dispatches: number,
     own?: { readonly calls: GPUBuffer; readonly history: GPUBuffer },
   ): PlacedControls {
     const { maxHistory, vocabSize } = this.#shape;
     const { words, copies, listed, reach } = packControls(plans, maxHistory, vocabSize);
-    const slot = this.#slot(encoder, words, copies);
+    const slots = ring.waits ? this.#waiting : this.#own;
+    slots.count = Math.max(slots.count, dispatches * (ring.waits ? WAITING_CALLS : OWN_CALLS));
+    const slot = this.#slot(slots, encoder, words, copies);
     const entries = Math.max(listed, Math.min(reach, maxHistory, MAX_HISTORY));
     return {
       buffer: slot.buffer,
@@ -154,47 +164,38 @@ export class Processing {
     });
   }
 
-  #slot(encoder: GPUCommandEncoder, words: Uint32Array<ArrayBuffer>, copies: readonly MaskCopy[]): Slot {
-    let used = this.#used.get(encoder);
-    if (used === undefined) this.#used.set(encoder, (used = new Set()));
+  #slot(
+    { made, uses, count }: Slots,
+    encoder: GPUCommandEncoder,
+    words: Uint32Array<ArrayBuffer>,
+    copies: readonly MaskCopy[],
+  ): Slot {
+    const used = uses.of(encoder);
     // Masks that change with every token differ early, so that comparing them costs little.
     // All masks of a call are copied before its first dispatch: chunks share a slot only if the masks are the same, too.
     // Where a mask is copied to, the words are zeros; a mask that is all zeros is another one.
-    const known = this.#slots.findIndex(
-      (slot, index) =>
+    let index = made.findIndex(
+      (slot, at) =>
         sameWords(slot.words, words) &&
         samePlaces(slot.copies, copies) &&
-        (!used.has(index) || sameSources(slot.copies, copies)),
+        (used?.has(at) !== true || sameSources(slot.copies, copies)),
     );
-    if (known >= 0) {
-      const slot = this.#slots[known]!;
-      slot.copies = copies;
-      used.add(known);
-      return slot;
+    if (index < 0) {
+      index = uses.oldest(encoder, Math.max(count, made.length));
+      let slot = made[index];
+      if (slot === undefined || slot.buffer.size < words.byteLength) {
+        if (slot !== undefined) this.#workspace.release(slot.buffer);
+        // Some more than needed, since lists grow.
+        const size = 2 ** Math.ceil(Math.log2(words.byteLength));
+        const buffer = this.#workspace.buffer("controls", size, USAGE.STORAGE | USAGE.COPY_DST);
+        made[index] = slot = { buffer, words, copies, groups: new Map() };
+      }
+      slot.words = words;
+      this.#device.queue.writeBuffer(slot.buffer, 0, words);
     }
-    const count = Math.max(SLOTS, 2 * Math.ceil(this.#shape.maxBatch / this.chunkRows));
-    let index = this.#slots.length < count ? this.#slots.length : this.#head;
-    // What this encoder uses already stays as it is, and there are more slots then.
-    while (used.has(index))
-      index = used.size < this.#slots.length ? (index + 1) % this.#slots.length : this.#slots.length;
-    this.#head = (index + 1) % Math.max(count, this.#slots.length);
-    used.add(index);
-    let slot = this.#slots[index];
-    if (slot === undefined || slot.buffer.size < words.byteLength) {
-      if (slot !== undefined) this.#workspace.release(slot.buffer);
-      // Some more than needed, since lists grow.
-      const size = 2 ** Math.ceil(Math.log2(words.byteLength));
-      slot = {
-        buffer: this.#workspace.buffer("controls", size, USAGE.STORAGE | USAGE.COPY_DST),
-        words: undefined,
-        copies,
-        groups: new Map(),
-      };
-      this.#slots[index] = slot;
-    }
-    slot.words = words;
+    uses.use(encoder, index);
+    const slot = made[index]!;
     slot.copies = copies;
-    this.#device.queue.writeBuffer(slot.buffer, 0, words);
     return slot;
   }
 }

@@ -3,6 +3,7 @@
  */
 import { callBytes, RECORD_WORDS } from "./pack.ts";
 import type { Pipelines } from "./pipelines.ts";
+import { OWN_CALLS, sameWords, SlotUses, WAITING_CALLS } from "./slots.ts";
 
 export const USAGE = { MAP_READ: 1, COPY_SRC: 4, COPY_DST: 8, STORAGE: 128 } as const;
 
@@ -26,13 +27,15 @@ export interface WorkspaceShape {
   readonly chunkRows: number;
   /** Groups of a row. */
   readonly groups: number;
-  /** Bytes of one row of logits. */
-  readonly rowBytes: number;
 }
 
-/** How many calls with different parameters may wait in encoders that are not submitted yet, at least. */
-const FEWEST_SLOTS = 16;
-const MOST_SLOTS = 64;
+/** Which calls a ring is for. */
+export interface RingKind {
+  /** Plans have stages, and so are longer. */
+  readonly staged: boolean;
+  /** Calls wait in encoders of the caller's; the others are submitted before the next call is put down. */
+  readonly waits: boolean;
+}
 
 export class Workspace {
   readonly #device: GPUDevice;
@@ -48,7 +51,7 @@ export class Workspace {
   #upload: GPUBuffer | undefined;
   readonly #groups = new Map<CallRing, { lean?: GPUBindGroup; full?: GPUBindGroup; look?: GPUBindGroup }>();
   #look: GPUBuffer | undefined;
-  readonly #rings: { readonly plain: CallRing[]; readonly staged: CallRing[] } = { plain: [], staged: [] };
+  readonly #rings: CallRing[] = [];
   readonly records: GPUBuffer;
   readonly tokens: GPUBuffer;
 
@@ -62,30 +65,30 @@ export class Workspace {
     this.#noMasses = this.buffer("no-masses", 8, STORAGE);
     this.records = this.buffer("records", 4 * RECORD_WORDS * shape.maxBatch, STORAGE | COPY_SRC | COPY_DST);
     this.tokens = this.buffer("tokens", 4 * shape.maxBatch, STORAGE | COPY_SRC);
-    this.ring(false);
+    this.ring({ staged: false, waits: false });
   }
 
   /**
-   * Where calls are put down; those whose plans have stages, which are longer, in a ring of their own. There are more than
-   * one of a kind only if one encoder has filled the first.
+   * Where calls are put down. There are more than one of a kind only if one encoder has filled the first, or calls take more
+   * slots than it was made for.
+   *
+   * @param calls slots that the next call of `encoder` takes; left out, it is not put there
    */
-  ring(staged: boolean, encoder?: GPUCommandEncoder, calls: number = 0): CallRing {
-    const rings = this.#rings[staged ? "staged" : "plain"];
-    let ring = rings.find((each) => encoder === undefined || each.hasRoom(encoder, calls));
-    if (ring === undefined) rings.push((ring = this.#makeRing(staged, calls)));
+  ring(kind: RingKind, encoder?: GPUCommandEncoder, calls: number = 0): CallRing {
+    const fits = (ring: CallRing): boolean => encoder === undefined || ring.hasRoom(encoder, calls);
+    let ring = this.#rings.find((each) => each.staged === kind.staged && each.waits === kind.waits && fits(each));
+    if (ring === undefined) this.#rings.push((ring = this.#makeRing(kind, calls)));
     return ring;
   }
 
-  #makeRing(staged: boolean, calls: number): CallRing {
-    const shape = this.#shape;
+  #makeRing({ staged, waits }: RingKind, calls: number): CallRing {
+    const { maxBatch, chunkRows } = this.#shape;
     const alignment = this.#device.limits.minStorageBufferOffsetAlignment;
-    const slotBytes = Math.ceil(callBytes(shape.chunkRows, staged) / alignment) * alignment;
+    const slotBytes = Math.ceil(callBytes(chunkRows, staged) / alignment) * alignment;
     // Processed rows may come in smaller chunks, and so in more of them.
-    const chunks = Math.max(Math.ceil(shape.maxBatch / shape.chunkRows), calls);
-    const affordable = Math.floor((0.03 * shape.rowBytes * shape.maxBatch) / slotBytes);
-    const slots = Math.max(Math.min(affordable, MOST_SLOTS), FEWEST_SLOTS, 2 * chunks);
+    const slots = Math.max(Math.ceil(maxBatch / chunkRows), calls) * (waits ? WAITING_CALLS : OWN_CALLS);
     const buffer = this.buffer("calls", slotBytes * slots, USAGE.STORAGE | USAGE.COPY_DST);
-    return new CallRing(this.#device, buffer, slotBytes, slots, chunks);
+    return new CallRing(this.#device, buffer, { staged, waits, slotBytes, slots });
   }
 
   /** Makes a buffer that lives until `release` or `destroy`. */
@@ -173,28 +176,34 @@ export class Workspace {
 
 /**
  * Parameters on their way to the GPU: one buffer, one slot per call, used in turn. A call whose parameters are still
- * in a recent slot uses that one, so a decoding loop with steady parameters writes nothing.
+ * in a slot uses that one, so a decoding loop with steady parameters writes nothing.
  */
-export class CallRing {
+export class CallRing implements RingKind {
   readonly #device: GPUDevice;
   readonly #contents: (Uint32Array | undefined)[];
-  readonly #lookBack: number;
-  readonly #used = new WeakMap<GPUCommandEncoder, Set<number>>();
-  #head = 0;
+  readonly #uses = new SlotUses();
   readonly buffer: GPUBuffer;
+  readonly staged: boolean;
+  readonly waits: boolean;
   readonly slotBytes: number;
 
-  constructor(device: GPUDevice, buffer: GPUBuffer, slotBytes: number, slots: number, chunks: number) {
+  constructor(
+    device: GPUDevice,
+    buffer: GPUBuffer,
+    { staged, waits, slotBytes, slots }: RingKind & { readonly slotBytes: number; readonly slots: number },
+  ) {
     this.#device = device;
     this.buffer = buffer;
+    this.staged = staged;
+    this.waits = waits;
     this.slotBytes = slotBytes;
     this.#contents = new Array<Uint32Array | undefined>(slots).fill(undefined);
-    this.#lookBack = Math.min(slots >> 1, chunks + 3);
   }
 
-  /** Whether an encoder may put so many more calls here. */
+  /** Whether an encoder may put so many more calls here, and as many as may wait, too. */
   hasRoom(encoder: GPUCommandEncoder, calls: number): boolean {
-    return (this.#used.get(encoder)?.size ?? 0) + calls <= this.#contents.length;
+    const slots = this.#contents.length;
+    return (this.#uses.of(encoder)?.size ?? 0) + calls <= slots && (!this.waits || calls * WAITING_CALLS <= slots);
   }
 
   /**
@@ -203,27 +212,13 @@ export class CallRing {
    * @returns the slot's offset in bytes
    */
   place(encoder: GPUCommandEncoder, call: Uint32Array<ArrayBuffer>): number {
-    const slots = this.#contents.length;
-    let used = this.#used.get(encoder);
-    if (used === undefined) this.#used.set(encoder, (used = new Set()));
-    for (let back = 0; back < this.#lookBack; back++) {
-      const slot = (this.#head + slots - back) % slots;
-      if (sameWords(this.#contents[slot], call)) {
-        used.add(slot);
-        return slot * this.slotBytes;
-      }
+    let slot = this.#contents.findIndex((words) => sameWords(words, call));
+    if (slot < 0) {
+      slot = this.#uses.oldest(encoder, this.#contents.length);
+      this.#contents[slot] = call;
+      this.#device.queue.writeBuffer(this.buffer, slot * this.slotBytes, call);
     }
-    let slot = (this.#head + 1) % slots;
-    while (used.has(slot)) slot = (slot + 1) % slots;
-    this.#head = slot;
-    this.#contents[slot] = call;
-    used.add(slot);
-    this.#device.queue.writeBuffer(this.buffer, slot * this.slotBytes, call);
+    this.#uses.use(encoder, slot);
     return slot * this.slotBytes;
   }
-}
-
-/** Whether two arrays hold the same words. */
-export function sameWords(a: Uint32Array | undefined, b: Uint32Array): boolean {
-  return a !== undefined && a.length === b.length && a.every((word, index) => word === b[index]);
 }

@@ -567,6 +567,104 @@ describe("masks", () => {
   });
 });
 
+describe("calls that wait in encoders", () => {
+  // Here, where the kernels that process logits are compiled already.
+  const [V, ROWS, WAITING] = [1003, 3, 16];
+  const logits = batch(["peaked", "flat", "tiesAtCut"], V, ROWS, 1);
+  const sampler = (): Promise<Sampler> => createSampler({ vocabSize: V, maxBatch: ROWS, device });
+  const rest = { position: 0, topK: 50, temperature: 2 };
+  /** Parameters that differ from call to call, and what they make the sampler put down. */
+  const kinds: [string, (call: number) => SamplingParams | SamplingParams[]][] = [
+    ["plain", (call) => ({ ...rest, seed: call })],
+    // Lists of very different lengths: a slot that has become too small is freed.
+    [
+      "processed",
+      (call) => ({ ...rest, seed: 1, suppressTokens: Array.from({ length: 1 + 9 * call }, (_, id) => id) }),
+    ],
+    ["processed rows", (call) => [0, 1, 2].map((row) => ({ position: 0, forcedToken: 10 * call + row }))],
+  ];
+  const chunks = [undefined, { rows: 1 }];
+  test.each(kinds.flatMap(([name, params]) => chunks.map((chunk) => ({ name, params, chunk }))))(
+    "$name, $chunk: sixteen keep their parameters, whatever was used before and is sampled in between",
+    async ({ params, chunk }) => {
+      const one = await createSampler({ vocabSize: V, maxBatch: ROWS, device, ...(chunk && { __chunk: chunk }) });
+      const cpu = await createSampler({ vocabSize: V, maxBatch: ROWS, engine: "cpu" });
+      const buffer = bufferOf(device, logits);
+      const all = bufferOf(device, new Uint32Array(WAITING * ROWS));
+      const record = (call: number, place: number): GPUCommandBuffer => {
+        const encoder = device.createCommandEncoder();
+        one.encode(encoder, { logits: buffer, tokens: all, tokensOffset: place * ROWS }, params(call));
+        return encoder.finish();
+      };
+      for (let call = 0; call < WAITING; call++) device.queue.submit([record(call, 0)]);
+      // The first takes up again what was used longest ago.
+      const calls = Array.from({ length: WAITING }, (_, index) => (index === 0 ? 0 : 50 + index));
+      const waiting = calls.map(record);
+      for (let call = 30; call < 48; call++) {
+        await one.sample(logits, params(call));
+        if (call % 6 === 0)
+          await Promise.all([one.candidates(logits, params(call)), one.maskLogits(logits, params(call))]);
+      }
+      device.queue.submit(waiting);
+      const tokens = await wordsOf(device, all);
+      for (const [place, call] of calls.entries()) {
+        const expected = (await cpu.sample(logits, params(call))).tokens;
+        expect(tokens.subarray(place * ROWS, (place + 1) * ROWS), `call ${call}`).toEqual(expected);
+      }
+      one.destroy();
+    },
+  );
+
+  test("the same of calls that write what is kept", async () => {
+    const one = await sampler();
+    const buffer = bufferOf(device, logits);
+    const outputs = Array.from({ length: WAITING }, () => bufferOf(device, new Uint32Array(V * ROWS)));
+    const params = (call: number): SamplingParams => ({ topK: 1 + call });
+    const waiting = outputs.map((output, call) => {
+      const encoder = device.createCommandEncoder();
+      one.encodeMaskLogits(encoder, { logits: buffer, output }, params(call));
+      return encoder.finish();
+    });
+    for (let call = 0; call < WAITING; call++) await one.renormalize(logits, params(100 + call));
+    device.queue.submit(waiting);
+    for (const [call, output] of outputs.entries()) {
+      const masked = new Float32Array((await wordsOf(device, output)).buffer);
+      expect(masked, `call ${call}`).toEqual(await one.maskLogits(logits, params(call)));
+    }
+    one.destroy();
+  });
+
+  test("calls of the sampler's own put down what is new, in memory that is there", async () => {
+    const one = await sampler();
+    const params = (call: number): SamplingParams => ({ temperature: 1 + call, suppressTokens: [call] });
+    for (let call = 0; call < 8; call++) await one.sample(logits, params(call));
+    const create = device.createBuffer.bind(device);
+    const write = device.queue.writeBuffer.bind(device.queue);
+    const made: (string | undefined)[] = [];
+    let writes = 0;
+    device.createBuffer = (descriptor) => {
+      made.push(descriptor.label);
+      return create(descriptor);
+    };
+    device.queue.writeBuffer = (...args: Parameters<typeof write>) => {
+      writes++;
+      write(...args);
+    };
+    try {
+      for (let call = 20; call < 60; call++) await one.sample(logits, params(call));
+      expect(made).toEqual([]);
+      expect(writes).toBe(3 * 40); // logits, parameters and controls
+      writes = 0;
+      for (let call = 0; call < 40; call++) await one.sample(logits, params(58 + (call % 2)));
+      expect(writes).toBe(40); // logits
+    } finally {
+      device.createBuffer = create;
+      device.queue.writeBuffer = write;
+    }
+    one.destroy();
+  });
+});
+
 describe("history", () => {
   const [V, ROWS] = [803, 4];
   const logits = batch(["peaked", "flat"], V, ROWS, 4);
