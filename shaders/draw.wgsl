@@ -5,6 +5,8 @@
 //   many  any row: histograms narrow down where the cut is until what is left can be written down and sorted. Then the
 //         kept mass of every group is added up.
 
+override FILTERS: u32 = 1u; // 0 if no row of the call has top-k or top-p
+
 const TOP_K_REACH = 512u; // a larger top-k looks at all groups
 
 // How many of the `count` sorted entries the filters keep; 0 if the nucleus is larger than what was written down. `mass` is
@@ -80,7 +82,7 @@ fn draw_main(@builtin(workgroup_id) workgroup_id: vec3<u32>, @builtin(local_invo
       cut.key = key_of_distance(max_key, plan.min_p_distance, plan.filter_scale);
     }
     var count = 0u; // entries that are kept; 0: all tokens up to the cut, with the masses of their groups
-    if ((plan.flags & (FLAG_TOP_K | FLAG_TOP_P)) != 0u) {
+    if (FILTERS == 1u && (plan.flags & (FLAG_TOP_K | FLAG_TOP_P)) != 0u) {
       let by_count = (plan.flags & FLAG_TOP_K) != 0u;
       let small_k = by_count && plan.top_k <= TOP_K_REACH;
       let floor_cut = cut;
@@ -125,7 +127,7 @@ fn draw_main(@builtin(workgroup_id) workgroup_id: vec3<u32>, @builtin(local_invo
         cut = Cut(key_of_entry(count - 1u), entries[count - 1u].y);
       }
     }
-    if (count != 0u) {
+    if (FILTERS == 1u && count != 0u) {
       draw_entry(count, plan.draw_scale, u);
     } else {
       draw_group(Part(IN_FRONT, cut), plan.draw_scale, u);

@@ -273,7 +273,7 @@ fn report_main(@builtin(workgroup_id) workgroup_id: vec3<u32>, @builtin(local_in
       if (token_key != 0u) {
         upto = Cut(token_key, token);
       }
-      rank = measure(Part(IN_FRONT, upto)) + select(0u, 1u, token_key == 0u);
+      rank = measure(Part(IN_FRONT, upto), false) + select(0u, 1u, token_key == 0u);
     }
     if (lid == 0u) {
       let place = result + AT_DRAWN + 2u * i;

@@ -77,7 +77,7 @@ fn first_below(key: u32, first: u32, end: u32) -> u32 {
 
 // Writes down what is kept if it is little.
 fn written_down(part: Part) -> Kept {
-  let count = measure(part);
+  let count = measure(part, false);
   let first_key = uniform_word(atomicLoad(&largest));
   if (count > ROOM) {
     return Kept(part, first_key, 0u, NOWHERE, 0u);
@@ -817,5 +817,5 @@ fn count_reaching(kept: Kept, key: u32) -> u32 {
   if (key == NOWHERE) {
     return 0u;
   }
-  return measure(Part(kept.part.after, stricter(kept.part.upto, Cut(key, NO_TOKEN))));
+  return measure(Part(kept.part.after, stricter(kept.part.upto, Cut(key, NO_TOKEN))), false);
 }

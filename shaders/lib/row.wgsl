@@ -3,7 +3,7 @@
 
 override WORKGROUP_SIZE: u32; // a power of two up to 256
 
-const ROOM = 1024u; // tokens, or groups, that can be written down
+override ROOM: u32 = 1024u; // tokens, or groups, that can be written down; at least 512
 const BINS = 128u;
 const BIN_BITS = 7u;
 const NOWHERE = 0xffffffffu;
@@ -35,6 +35,8 @@ var<private> last_words: Quad; // what it holds, because the buffer may end insi
 #endif
 var<private> first_group: u32; // of this row in `delegates` and `masses`
 var<private> half_max: f32;
+// 0, or the scale at which `masses` has all tokens of a row that are all tied.
+var<private> scale_of_ties: f32;
 // The groups that are looked at: those in `words`, or all.
 var<private> listed: bool;
 var<private> group_count: u32;
@@ -279,19 +281,41 @@ fn share_extremes(low: u32, high: u32) {
 struct Reach {
   low: u32, // a key that at least n tokens reach
   tiles: u32, // of the groups whose delegate is just `low`, those in tiles before this one are enough
-  seen: u32, // 0, or bits of which a group has left one in place of its mass
+  seen: vec2<u32>, // 0, or bits of which a group has left one in place of its mass
+}
+
+// Which bin a delegate belongs to by how far it is.
+fn bin_of_delegate(half: f32, key: u32, scale: f32) -> u32 {
+  return min(distance_of_key(half, max(key, LOWEST_KEY), scale) / (MAX_DISTANCE / BINS), BINS - 1u);
+}
+
+// The smallest key that such a bin may hold.
+fn lowest_of_bin(bin: u32, max_key: u32, scale: f32) -> u32 {
+  return key_of_distance(max_key, select((bin + 1u) * (MAX_DISTANCE / BINS) - 1u, MAX_DISTANCE, bin >= BINS - 1u), scale);
 }
 
 // A lower bound of the n-th largest token: the n-th largest delegate, or a little less where that saves time. If many
 // delegates are tied there and `first_n` tokens are all that matters, not all of their groups are needed.
 fn reach_of_delegates(n: u32, first_n: bool, max_key: u32) -> Reach {
-  var lowest = NOWHERE;
+  let half = logit_of_key(max_key) * 0.5;
+  let spare = min(n / 4u + 16u, max(n, ROOM) - n);
+  clear_bins();
   for (var group = lid; group < call.groups; group += WORKGROUP_SIZE) {
     let key = delegates[first_group + group];
-    lowest = min(lowest, select(key, NOWHERE, key == 0u));
+    if (key != 0u) {
+      atomicAdd(&bins[bin_of_delegate(half, key, SCALE_OF_ONE) * 2u], 1u);
+    }
   }
-  share_extremes(lowest, 0u);
-  var low = uniform_word(atomicLoad(&smallest));
+  scan_bins();
+  let near = claim_bin(vec2(n, 0u));
+  if (near.index == NOWHERE) {
+    return Reach(1u, NOWHERE, vec2(0u)); // fewer groups than that: every token
+  }
+  var low = lowest_of_bin(near.index, max_key, SCALE_OF_ONE);
+  if (near.before.x + uniform_word(bin_amount(near.index).x) <= n + spare) {
+    return Reach(low, NOWHERE, vec2(0u));
+  }
+  // Many delegates lie as far: by keys, until few are left or all are tied.
   var high = max_key;
   var missing = n;
   loop {
@@ -305,15 +329,12 @@ fn reach_of_delegates(n: u32, first_n: bool, max_key: u32) -> Reach {
     }
     scan_bins();
     let at = claim_bin(vec2(missing, 0u));
-    if (at.index == NOWHERE) {
-      return Reach(1u, NOWHERE, 0u); // fewer groups than that: every token
-    }
     let inside = uniform_word(bin_amount(at.index).x);
     high -= at.index << shift;
     low = max(low, high - min(high, (1u << shift) - 1u));
     missing -= at.before.x;
-    if (inside <= missing + n / 4u + 16u || (low == high && !first_n)) {
-      return Reach(low, NOWHERE, 0u);
+    if (inside <= missing + spare || (low == high && !first_n)) {
+      return Reach(low, NOWHERE, vec2(0u));
     }
     if (low == high) {
       break;
@@ -334,16 +355,14 @@ fn reach_of_delegates(n: u32, first_n: bool, max_key: u32) -> Reach {
       low_tile = middle;
     }
   }
-  return Reach(low, high_tile, 0u);
+  return Reach(low, high_tile, vec2(0u));
 }
 
 // Adds the masses of groups to the bins, by how far their delegates are. Returns the mass of the row.
 fn fill_bins_of_groups(scale: f32) -> vec2<u32> {
   clear_bins();
   for (var group = lid; group < call.groups; group += WORKGROUP_SIZE) {
-    let key = max(delegates[first_group + group], LOWEST_KEY);
-    let bin = distance_of_key(half_max, key, scale) / (MAX_DISTANCE / BINS);
-    add_to_bin(min(bin, BINS - 1u), masses[first_group + group]);
+    add_to_bin(bin_of_delegate(half_max, delegates[first_group + group], scale), masses[first_group + group]);
   }
   return scan_bins();
 }
@@ -351,8 +370,8 @@ fn fill_bins_of_groups(scale: f32) -> vec2<u32> {
 // After fill_bins_of_groups(): what the groups that a nucleus most likely lies in reach. Those with the largest delegates
 // whose mass is that of the nucleus would do if all of it were in tokens as large; so a part of the rest is added.
 fn reach_of_nucleus(share: u32, mass: vec2<u32>, scale: f32, max_key: u32) -> Reach {
-  let bin = min(claim_bin(mass_needed(share + (NOWHERE - share) / 8u, mass)).index, BINS - 1u);
-  return Reach(key_of_distance(max_key, (bin + 1u) * (MAX_DISTANCE / BINS) - 1u, scale), NOWHERE, 0u);
+  let bin = claim_bin(mass_needed(share + (NOWHERE - share) / 8u, mass)).index;
+  return Reach(lowest_of_bin(bin, max_key, scale), NOWHERE, vec2(0u));
 }
 
 // Writes down the groups that have such tokens. Returns how many there are; those beyond ROOM are left out.
@@ -364,7 +383,7 @@ fn list_groups(reach: Reach) -> u32 {
   workgroupBarrier();
   for (var group = lid; group < call.groups; group += WORKGROUP_SIZE) {
     let key = delegates[first_group + group];
-    let has_seen = reach.seen == 0u || (masses[first_group + group].x & reach.seen) != 0u;
+    let has_seen = all(reach.seen == vec2(0u)) || any((masses[first_group + group] & reach.seen) != vec2(0u));
     if (has_seen && (key > reach.low || (key == reach.low && group / LANES < reach.tiles))) {
       let slot = atomicAdd(&counter, 1u);
       if (slot < ROOM) {
@@ -418,20 +437,26 @@ fn share_key_extremes(less_one: vec4<u32>, high: vec4<u32>) {
   share_extremes(select(low + 1u, NOWHERE, low == NOWHERE), max(max(high.x, high.y), max(high.z, high.w)));
 }
 
-// Counts the tokens of a part, and leaves the extremes of their keys.
-fn measure(part: Part) -> u32 {
+// Counts the tokens of a part, and leaves the extremes of their keys; in place of the masses of all groups, if asked, their counts.
+fn measure(part: Part, leave_counts: bool) -> u32 {
+  scale_of_ties = select(scale_of_ties, 0.0, leave_counts);
   var count = vec4(0u);
   var low = vec4(NOWHERE);
   var high = vec4(0u);
   for (var i = lid; i < run_count(); i += WORKGROUP_SIZE) {
     let run = run_at(i);
+    var here = vec4(0u);
     if (run_has(run, part)) {
       for (var quad = run.first; quad < run.end; quad += LANES) {
         let keys = tokens_at(quad, run.whole, part).keys;
-        count += min(keys, vec4(1u));
+        here += min(keys, vec4(1u));
         low = min(low, keys - vec4(1u)); // 0 wraps to the largest
         high = max(high, keys);
       }
+    }
+    count += here;
+    if (leave_counts) {
+      masses[first_group + i] = vec2(dot(here, vec4(1u)), 0u);
     }
   }
   share_key_extremes(low, high);
@@ -588,6 +613,50 @@ fn add_ids(run: Run, part: Part, binning: Binning, weighted: bool, scale: f32) {
   add_to_bin(bin, mul32(count, weight));
 }
 
+// Groups of a bin: whole tiles of LANES groups, since only those are consecutive tokens.
+fn groups_of_bin() -> u32 {
+  return ((call.groups + BINS - 1u) / BINS + LANES - 1u) / LANES * LANES;
+}
+
+// Adds the masses of the groups up in bins. Returns their sum.
+fn bin_groups() -> vec2<u32> {
+  clear_bins();
+  let groups = groups_of_bin();
+  for (var bin = lid; bin < BINS; bin += WORKGROUP_SIZE) {
+    var amount = vec2(0u);
+    for (var group = bin * groups; group < min((bin + 1u) * groups, call.groups); group++) {
+      amount = add64(amount, masses[first_group + group]);
+    }
+    atomicStore(&bins[bin * 2u], amount.x);
+    atomicStore(&bins[bin * 2u + 1u], amount.y);
+  }
+  return scan_bins();
+}
+
+// Writes down the groups of a bin, if there is room.
+fn look_at_groups_of_bin(bin: u32) {
+  let groups = groups_of_bin();
+  if (groups <= ROOM) {
+    workgroupBarrier();
+    for (var i = lid; i < groups; i += WORKGROUP_SIZE) {
+      words[i] = bin * groups + i;
+    }
+    listed = true;
+    group_count = min(groups, call.groups - bin * groups);
+    workgroupBarrier();
+  }
+}
+
+// The counts of a row's ties, which measure() has left, become masses.
+fn weigh_ties(key: u32, scale: f32) {
+  let weight = weight_of_key(half_max, key, scale);
+  for (var group = lid; group < call.groups; group += WORKGROUP_SIZE) {
+    masses[first_group + group] = mul32(masses[first_group + group].x, weight);
+  }
+  scale_of_ties = scale;
+  storageBarrier();
+}
+
 // ---- a guess ------------------------------------------------------------------------------------------------------
 
 const SAMPLE = 16u; // one group of so many is looked at
@@ -659,38 +728,45 @@ fn guess_band(part: Part, share: f32, scale: f32) -> Band {
   return Band(0u, NOWHERE);
 }
 
+// One of 64 bits, by which a group says that it has tokens in a bin.
+fn bit_of_bin(bin: u32) -> vec2<u32> {
+  let bit = 1u << (bin & 31u);
+  return select(vec2(bit, 0u), vec2(0u, bit), (bin & 32u) != 0u);
+}
+
 // Adds the weights of a band's tokens to the bins. Returns what all in front of it weigh. In place of its mass each group
-// leaves a bit for every bin, modulo 32, that it has tokens in.
-fn fill_bins_of_band(part: Part, band: Band, shift: u32, scale: f32) -> vec2<u32> {
+// leaves the bits of all bins that it has tokens in. Every token down to the band's end is of the part, and groups below
+// `floor_key` have none of it.
+fn fill_bins_of_band(floor_key: u32, band: Band, shift: u32, scale: f32) -> vec2<u32> {
   clear_bins();
+  scale_of_ties = 0.0;
   var before = vec2(0u);
   for (var i = lid; i < call.groups; i += WORKGROUP_SIZE) {
     let run = run_at(i);
-    if (!run_has(run, part)) {
+    if (run.delegate < floor_key) {
       masses[first_group + i] = vec2(0u);
       continue;
     }
     var low = vec4(0u);
     var high = vec4(0u);
-    var seen = 0u;
+    var seen = vec2(0u);
     for (var quad = run.first; quad < run.end; quad += LANES) {
-      let here = tokens_at(quad, run.whole, part);
-      let away = distances(half_max, here.bits, scale);
-      var weights = exp2fix(away) * min(here.keys, vec4(1u));
-      let nearer = select(vec4(0u), weights, away < vec4(band.nearest));
+      let away = distances(half_max, bits_at(quad, run.whole), scale);
+      let weights = exp2fix(away);
+      let is_nearer = away < vec4(band.nearest);
+      let nearer = select(vec4(0u), weights, is_nearer);
       low += nearer;
       high += upper_halves(nearer);
-      weights -= nearer;
-      var in_band = (weights != vec4(0u)) & (away <= vec4(band.farthest));
+      var in_band = !is_nearer & (away <= vec4(band.farthest)) & (weights != vec4(0u));
       while (any(in_band)) {
         let lane = first_lane(in_band);
         let bin = (away[lane] - band.nearest) >> shift;
         add_to_bin(bin, vec2(weights[lane], 0u));
-        seen |= 1u << (bin & 31u);
+        seen |= bit_of_bin(bin);
         in_band &= QUAD_LANES != vec4(lane);
       }
     }
-    masses[first_group + i] = vec2(seen, 0u);
+    masses[first_group + i] = seen;
     before = add64(before, join_sums(low, high));
   }
   return scan(before);
@@ -702,11 +778,19 @@ fn cut_where(whole: Part, weighted: bool, target_sum: vec2<u32>, share: f32, sca
   var part = whole;
   var rest = target_sum;
   var guessed = false;
-  if (weighted && share > 0.0 && call.groups >= 16u * SAMPLE) {
-    let band = guess_band(part, share, scale);
+  var leave_counts = false;
+  let from_front = uniform_word(u32(part.after.key == IN_FRONT.key)) != 0u;
+  if (weighted && share > 0.0 && from_front && call.groups >= 16u * SAMPLE) {
+    var band = guess_band(part, share, scale);
+    // What is nearer than the part's last token is of the part.
+    let last = select(distance_of_key(half_max, part.upto.key, scale), NOWHERE, part.upto.key == LAST.key);
+    let end = uniform_word(last);
+    if (band.farthest != NOWHERE && band.farthest >= end) {
+      band.farthest = select(end - 1u, NOWHERE, end == 0u);
+    }
     if (band.farthest != NOWHERE && band.nearest <= band.farthest) {
       let shift = shift_of(band.farthest - band.nearest);
-      let before = fill_bins_of_band(part, band, shift, scale);
+      let before = fill_bins_of_band(part.upto.key, band, shift, scale);
       guessed = uniform_word(u32(less64(before, rest))) != 0u;
       if (guessed) {
         rest = sub64(rest, before);
@@ -721,7 +805,7 @@ fn cut_where(whole: Part, weighted: bool, target_sum: vec2<u32>, share: f32, sca
           }
           let last = min(first + ((1u << shift) - 1u), MAX_DISTANCE);
           part.upto = stricter(part.upto, Cut(key_of_distance(max_key, last, scale), NO_TOKEN));
-          if (list_groups(Reach(part.upto.key, NOWHERE, 1u << (at.index & 31u))) > ROOM) {
+          if (list_groups(Reach(part.upto.key, NOWHERE, bit_of_bin(at.index))) > ROOM) {
             look_at_all_groups();
           }
         }
@@ -732,7 +816,8 @@ fn cut_where(whole: Part, weighted: bool, target_sum: vec2<u32>, share: f32, sca
   if (guessed) {
     count = gather(part);
   } else {
-    count = measure(part);
+    leave_counts = weighted;
+    count = measure(part, leave_counts);
   }
   while (count > ROOM) {
     // The part may end between keys that do not occur.
@@ -756,19 +841,36 @@ fn cut_where(whole: Part, weighted: bool, target_sum: vec2<u32>, share: f32, sca
         binning = Binning(BY_DISTANCE, nearest, shift_of(farthest - nearest));
       }
     }
-    fill_bins(part, binning, weighted, scale);
-    scan_bins();
+    // Where all are tied from the start, their number in each group is known.
+    let by_group = leave_counts && lowest == highest;
+    leave_counts = false;
+    if (by_group) {
+      weigh_ties(highest, scale);
+      bin_groups();
+    } else {
+      fill_bins(part, binning, weighted, scale);
+      scan_bins();
+    }
     let at = claim_bin(rest);
     if (at.index == NOWHERE) {
       return whole.upto;
     }
     rest = sub64(rest, at.before);
+    if (by_group) {
+      look_at_groups_of_bin(at.index);
+    }
     if (binning.by == BY_ID) {
-      let first = first_id + (at.index << binning.shift);
+      var first = first_id + (at.index << binning.shift);
+      var last = first + ((1u << binning.shift) - 1u);
+      if (by_group) {
+        let tokens_of_bin = groups_of_bin() * QUADS * 4u;
+        first = max(first_id, max(at.index * tokens_of_bin, row.lead) - row.lead);
+        last = (at.index + 1u) * tokens_of_bin - row.lead - 1u;
+      }
       if (first != 0u) {
         part.after = Cut(lowest, first - 1u);
       }
-      part.upto.id = min(part.upto.id, first + ((1u << binning.shift) - 1u));
+      part.upto.id = min(part.upto.id, last);
     } else {
       var high = highest - (at.index << binning.shift);
       var low = high - min(high, (1u << binning.shift) - 1u);
@@ -792,7 +894,7 @@ fn cut_where(whole: Part, weighted: bool, target_sum: vec2<u32>, share: f32, sca
   if (!guessed) {
     gather(part);
   }
-  if (share > 0.0) {
+  if (weighted) {
     look_at_all_groups();
   }
   sort_entries(count);
@@ -823,18 +925,17 @@ var<workgroup> drawn: Drawn;
 var<private> adaptive: Adaptive;
 
 #endif
-// What four tokens weigh in the draw.
-fn draw_weights(bits: vec4<u32>, scale: f32) -> vec4<u32> {
-  let weights = exp2fix(distances(half_max, bits, scale));
+// What four tokens weigh in the draw, by how far they are.
+fn draw_weights(away: vec4<u32>) -> vec4<u32> {
 #if STAGES
-  return adapted(weights, adaptive);
+  return adapted(exp2fix(away), adaptive);
 #else
-  return weights;
+  return exp2fix(away);
 #endif
 }
 
 fn draw_weight(key: u32, scale: f32) -> u32 {
-  return draw_weights(vec4(bits_of_key(key)), scale).x;
+  return draw_weights(vec4(distance_of_key(half_max, key, scale))).x;
 }
 
 // Draws among the first `count` entries, in token-id order: the one whose running sum first exceeds the point.
@@ -858,63 +959,56 @@ fn draw_entry(count: u32, scale: f32, u: vec2<u32>) {
 fn kept_weights(quad: u32, whole: bool, kept: Part, scale: f32) -> vec4<u32> {
   let bits = bits_at(quad, whole);
   let are_kept = in_part(keys_of(bits), ids_from(id_of(row, quad)), kept);
-  return select(vec4(0u), draw_weights(bits, scale), are_kept);
+  return select(vec4(0u), draw_weights(distances(half_max, bits, scale)), are_kept);
 }
 
-// Adds up the weights of the tokens of a part, group by group.
+// Adds up the weights of the tokens of a part, group by group. Where the part has the front of the row, what is nearer than
+// its last token is of it, and only tokens as far as that one have to be looked at again.
 fn weigh_groups(kept: Part, base_key: u32, scale: f32) {
-  let cut_weight = draw_weight(kept.upto.key, scale);
+  let in_front = kept.after.key == IN_FRONT.key;
+  let end = distance_of_key(half_max, kept.upto.key, scale);
+  let sure_end = select(0u, end, in_front);
 #if STAGES
   let weightless = adaptive.unit == 0u;
 #else
   const weightless = true;
 #endif
+  let tied = weightless && scale_of_ties == scale;
   for (var group = lid; group < call.groups; group += WORKGROUP_SIZE) {
     let delegate = delegates[first_group + group];
     let whole = is_whole(row, group);
-    var mass = vec2(0u);
-    if (delegate == kept.upto.key) {
-      // Ties only.
-      var count = 0u;
-      for (var j = 0u; j < QUADS; j++) {
-        let quad = quad_of(group, j);
-        let ties = in_part(keys_of(bits_at(quad, whole)), ids_from(id_of(row, quad)), kept);
-        count += dot(select(vec4(0u), vec4(1u), ties), vec4(1u));
-      }
-      mass = mul32(count, cut_weight);
-    } else if (delegate > kept.upto.key && !(weightless && distance_of_key(half_max, min(delegate, base_key), scale) >= MAX_DISTANCE)) {
-      var low = vec4(0u);
-      var high = vec4(0u);
-      for (var j = 0u; j < QUADS; j++) {
-        let weights = kept_weights(quad_of(group, j), whole, kept, scale);
+    // Of tied tokens a group has all or nothing, unless the part ends inside it.
+    let first_id = id_of(row, quad_of(group, 0u));
+    let last_id = id_of(row, quad_of(group, QUADS - 1u)) + 3u;
+    let has_all = last_id <= kept.upto.id;
+    let known = tied && delegate == kept.upto.key && (has_all || (first_id <= last_id && first_id > kept.upto.id));
+    let quads = select(QUADS, 0u, known);
+    var low = vec4(0u);
+    var high = vec4(0u);
+    if (delegate >= kept.upto.key && !(weightless && distance_of_key(half_max, min(delegate, base_key), scale) >= MAX_DISTANCE)) {
+      var is_unsure = vec4(!in_front);
+      for (var j = 0u; j < quads; j++) {
+        let away = distances(half_max, bits_at(quad_of(group, j), whole), scale);
+        let weights = select(vec4(0u), draw_weights(away), away < vec4(sure_end));
         low += weights;
         high += upper_halves(weights);
+        is_unsure |= away == vec4(end);
       }
-      mass = join_sums(low, high);
+      if (any(is_unsure)) {
+        for (var j = 0u; j < quads; j++) {
+          let quad = quad_of(group, j);
+          let is_sure = distances(half_max, bits_at(quad, whole), scale) < vec4(sure_end);
+          let weights = select(kept_weights(quad, whole, kept, scale), vec4(0u), is_sure);
+          low += weights;
+          high += upper_halves(weights);
+        }
+      }
     }
-    masses[first_group + group] = mass;
+    let at = first_group + group;
+    masses[at] = select(join_sums(low, high), masses[at], known && has_all);
   }
+  scale_of_ties = 0.0;
   storageBarrier();
-}
-
-// Groups of a bin: whole tiles of LANES groups, since only those are consecutive tokens.
-fn groups_of_bin() -> u32 {
-  return ((call.groups + BINS - 1u) / BINS + LANES - 1u) / LANES * LANES;
-}
-
-// Adds the masses of the groups up in bins. Returns their sum.
-fn bin_groups() -> vec2<u32> {
-  clear_bins();
-  let groups = groups_of_bin();
-  for (var bin = lid; bin < BINS; bin += WORKGROUP_SIZE) {
-    var amount = vec2(0u);
-    for (var group = bin * groups; group < min((bin + 1u) * groups, call.groups); group++) {
-      amount = add64(amount, masses[first_group + group]);
-    }
-    atomicStore(&bins[bin * 2u], amount.x);
-    atomicStore(&bins[bin * 2u + 1u], amount.y);
-  }
-  return scan_bins();
 }
 
 // After bin_groups(): draws the token whose running sum first exceeds the point: first a run of groups, then a run of quads

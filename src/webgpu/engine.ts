@@ -21,6 +21,7 @@ import { type KernelName, STORAGE_BUFFERS, WORKGROUP_STORAGE } from "./kernels.t
 import { type OutputJob, Outputs } from "./outputs.ts";
 import {
   type CallShape,
+  hasFilters,
   isProcessed,
   isStaged,
   needsMass,
@@ -60,6 +61,9 @@ export interface WebGpuOptions {
 
 /** What `write` writes; see `shaders/write.wgsl`. */
 export const WRITTEN: Readonly<Record<OutputType, number>> = { logits: 1, float32: 2, float16: 3 };
+
+/** Of `draw` where no row has top-k or top-p: much shorter. */
+const NO_FILTERS = { FILTERS: 0 };
 
 /** What a call may have besides the usual. */
 interface CallExtras extends Partial<Pick<CallShape, "tokenFirst" | "tokenStride">> {
@@ -461,7 +465,9 @@ export class WebGpuEngine implements Engine {
       pass.setPipeline(this.#kernel("mass", variant));
       pass.dispatchWorkgroups(this.#streamWorkgroups, rows);
     }
-    pass.setPipeline(this.#kernel(variant.staged ? "stages" : "draw", variant));
+    if (variant.staged) pass.setPipeline(this.#kernel("stages", variant));
+    else if (plans.some(hasFilters)) pass.setPipeline(this.#kernel("draw", variant));
+    else pass.setPipeline(this.#kernel("draw", { ...variant, constants: NO_FILTERS }));
     pass.dispatchWorkgroups(rows);
   }
 

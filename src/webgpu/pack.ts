@@ -78,6 +78,11 @@ export function isProcessed(plans: readonly RowPlan[]): boolean {
   return plans.some(({ process }) => process !== undefined);
 }
 
+/** Whether the row has top-k or top-p. */
+export function hasFilters(plan: RowPlan): boolean {
+  return !plan.greedy && (plan.topK !== TOP_K_OFF || plan.topP !== TOP_P_OFF);
+}
+
 /** Whether the row's whole mass matters, so that the mass kernel has to run. */
 export function needsMass(plan: RowPlan): boolean {
   return !plan.greedy && plan.topK === TOP_K_OFF;

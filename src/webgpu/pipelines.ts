@@ -3,6 +3,7 @@ import {
   BIND_GROUPS,
   type BindGroupName,
   type Binding,
+  type Constants,
   entryPointOf,
   FIRST_KERNELS,
   type FirstKernelName,
@@ -28,7 +29,7 @@ export interface Variant {
   /** Plans have stages. */
   readonly staged: boolean;
   /** What is the same for all rows of a call, and decides what is left of the shader; by the name of the override. */
-  readonly constants?: Readonly<Record<string, number>>;
+  readonly constants?: Constants;
 }
 
 const PLAIN: Variant = { processed: false, staged: false };
@@ -135,7 +136,7 @@ function describe(
   variant: Variant,
 ): GPUComputePipelineDescriptor {
   const label = `webgpu-token-sampler.${variantOf(name, variant)}`;
-  const { groups, per, library } = ALL_KERNELS[name];
+  const { groups, per, library, constants } = ALL_KERNELS[name];
   const bound = groups.map((group) => layouts[variant.processed && group === "inputs" ? "processed" : group]);
   const size = { WORKGROUP_SIZE: per === "row" ? tuning.drawWorkgroup : tuning.streamWorkgroup };
   return {
@@ -147,6 +148,7 @@ function describe(
       constants: {
         ...size,
         ...(library !== "history" && { LANES: tuning.lanes, QUADS: tuning.quads }),
+        ...constants,
         ...variant.constants,
       },
     },

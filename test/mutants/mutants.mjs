@@ -164,7 +164,21 @@ export const mutants = [
       "key_of_distance(max_key, first - 1u, scale)",
       "key_of_distance(max_key, first, scale)",
     ],
-    ["a guess: groups forget a bin's tokens", "      seen |= 1u << (bin & 31u);\n", ""],
+    ["a guess: groups forget a bin's tokens", "        seen |= bit_of_bin(bin);\n", ""],
+    ["a guess: the band reaches behind the part", "band.farthest >= end", "band.farthest > end"],
+    ["weigh_groups: tokens as far as the last are all kept", "away < vec4(sure_end)", "away <= vec4(sure_end)"],
+    [
+      "weigh_groups: a group that ties end in has all",
+      "let has_all = last_id <= kept",
+      "let has_all = first_id <= kept",
+    ],
+    [
+      "weigh_groups: counts of ties pass for masses",
+      "  scale_of_ties = select(scale_of_ties, 0.0, leave_counts);\n",
+      "",
+    ],
+    ["ties by groups: the bin begins one late", "max(at.index * tokens_of_bin,", "max(at.index * tokens_of_bin + 1u,"],
+    ["delegates: the bin's lowest key is one too high", "select((bin + 1u) * (MAX", "select(bin * (MAX"],
     ["a guess that is wrong is believed", "guessed = at.index != NOWHERE;", "guessed = true;"],
     ["top-k keeps one less in wide rows", "rest.x > count", "rest.x >= count"],
     ["top-p: the token that reaches p is left out", "end = last.index + 1u; // 0", "end = last.index; // 0"],
@@ -183,8 +197,8 @@ export const mutants = [
     ],
     [
       "cut_where: the range of ids is one too short",
-      "((1u << binning.shift) - 1u));\n    } else",
-      "((1u << binning.shift) - 2u));\n    } else",
+      "var last = first + ((1u << binning.shift) - 1u)",
+      "var last = first + ((1u << binning.shift) - 2u)",
     ],
     [
       "draw: the point itself counts (entries)",
