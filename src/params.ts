@@ -119,7 +119,8 @@ const NAMES: ReadonlyMap<string, number> = new Map<keyof SamplingParams, number>
  *
  * @param vocabSize tokens in a row; a top-k of as many is off
  * @param at how messages name this object, `"params"` or `"params[3]"`
- * @param row the row's place in the call, and how many there are, for masks that hold all rows
+ * @param row the row's place in the call, and how many there are, for masks that hold all rows; left out, the parameters are
+ * those of a single row
  * @throws TypeError for a wrong type or an unknown name, RangeError for a value that is not allowed
  */
 export function planRow(

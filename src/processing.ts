@@ -11,9 +11,10 @@ import type { GPUBuffer } from "./webgpu-types.ts";
 export type TokenList = readonly number[] | Uint32Array | Int32Array;
 
 /**
- * A bit for every token, bit `id % 32` of word `id / 32`: the layout of xgrammar and llguidance. Either the
- * `ceil(vocabSize / 32)` words of a row, or as many for every row of the call, one row after the other. A GPU buffer
- * needs the usage `COPY_SRC`.
+ * A bit for every token, bit `id % 32` of word `id / 32`: the layout of xgrammar and llguidance. An array has the
+ * `ceil(vocabSize / 32)` words of one mask for all rows, or as many for every row of the call, one row after the other. A
+ * GPU buffer begins with one mask for all rows; {@link TokenMaskLayout.rowStride} tells of more. It needs the usage
+ * `COPY_SRC`.
  */
 export type TokenMask = Uint32Array | Int32Array | GPUBuffer | TokenMaskLayout;
 
@@ -25,6 +26,11 @@ export interface TokenMaskLayout {
   readonly buffer?: GPUBuffer;
   /** Word where the mask begins. Default 0. */
   readonly offset?: number;
+  /**
+   * Words from one row's mask to the next one's, `ceil(vocabSize / 32)` or more. Left out, there is one mask for all rows.
+   * Only in parameters for all rows: those of a single row have `offset`.
+   */
+  readonly rowStride?: number;
 }
 
 /** Settings of DRY ("don't repeat yourself"), with llama.cpp's names and defaults. */
@@ -175,14 +181,15 @@ export const MAX_HISTORY: number = 2 ** 20 - 1;
 /**
  * Checks a row's processing and copies what it refers to.
  *
- * @param row the row's place in the call, and how many there are, for masks that hold all rows
+ * @param row the row's place in the call, and how many there are, for masks that hold all rows; left out, the parameters are
+ * those of a single row
  * @returns undefined if nothing changes a logit
  */
 export function planProcess(
   params: ProcessingParams,
   vocabSize: number,
   at: string,
-  row: { readonly index: number; readonly of: number } = { index: 0, of: 1 },
+  row?: { readonly index: number; readonly of: number },
 ): ProcessPlan | undefined {
   const allowed = maskOf(params.allowedTokens, vocabSize, `${at}.allowedTokens`, row);
   const banned = maskOf(params.bannedTokens, vocabSize, `${at}.bannedTokens`, row);
@@ -245,7 +252,7 @@ function maskOf(
   mask: TokenMask | undefined,
   vocabSize: number,
   at: string,
-  row: { readonly index: number; readonly of: number },
+  row: { readonly index: number; readonly of: number } | undefined,
 ): MaskPlan | undefined {
   if (mask === undefined) return undefined;
   const bare = isGPUBuffer(mask) || ArrayBuffer.isView(mask);
@@ -254,8 +261,8 @@ function maskOf(
     throw new TypeError(`${at}: expected a Uint32Array, an Int32Array or a GPUBuffer, got ${show(mask)}`);
   }
   for (const name of Object.keys(layout)) {
-    if (!["data", "buffer", "offset"].includes(name)) {
-      throw new TypeError(`${at}.${name}: unknown name; known are data, buffer, offset`);
+    if (!["data", "buffer", "offset", "rowStride"].includes(name)) {
+      throw new TypeError(`${at}.${name}: unknown name; known are data, buffer, offset, rowStride`);
     }
   }
   const { data, buffer } = layout;
@@ -274,15 +281,34 @@ function maskOf(
   const offset = count(layout.offset, `${at}.offset`);
   const length = (data?.length ?? Math.floor(buffer!.size / 4)) - offset;
   const words = Math.ceil(vocabSize / 32);
-  const forAll = row.of > 1 && length >= 2 * words;
-  const needed = forAll ? row.of * words : words;
+  const { index, of } = row ?? { index: 0, of: 1 };
+  // A whole array can be measured; a buffer may be larger than what lies in it.
+  const measured = ArrayBuffer.isView(mask) && of > 1 && length === of * words;
+  const stride = measured ? words : maskStride(layout.rowStride, words, at, row !== undefined);
+  const needed = stride === undefined ? words : (of - 1) * stride + words;
   if (ArrayBuffer.isView(mask) ? length !== needed : length < needed) {
-    const rows = row.of === 1 ? "" : `, or ${words * row.of} for ${row.of} rows`;
-    throw new RangeError(`${at}: expected ${words} words for ${vocabSize} tokens${rows}, got ${Math.max(length, 0)}`);
+    const rows = of === 1 || !ArrayBuffer.isView(mask) ? "" : `, or ${words * of} for ${of} rows`;
+    const all = stride === undefined || of === 1 ? "" : ` in ${of} rows with stride ${stride}`;
+    throw new RangeError(
+      `${at}: expected ${needed} words for ${vocabSize} tokens${all}${rows}, got ${Math.max(length, 0)}`,
+    );
   }
-  const start = offset + (forAll ? row.index * words : 0);
-  if (data === undefined) return { source: buffer!, offset: start, perRow: forAll };
-  return { source: Uint32Array.from(data.subarray(start, start + words)), offset: 0, perRow: forAll };
+  const perRow = of > 1 && stride !== undefined;
+  const start = offset + index * (stride ?? 0);
+  if (data === undefined) return { source: buffer!, offset: start, perRow };
+  return { source: Uint32Array.from(data.subarray(start, start + words)), offset: 0, perRow };
+}
+
+function maskStride(value: number | undefined, words: number, at: string, forAll: boolean): number | undefined {
+  if (value === undefined) return undefined;
+  if (!forAll) {
+    throw new TypeError(
+      `${at}.rowStride: expected none in the parameters of a single row, which has one mask at offset`,
+    );
+  }
+  const stride = count(value, `${at}.rowStride`);
+  if (stride < words) fail(`${at}.rowStride`, value, `an integer, ${words} or more`);
+  return stride;
 }
 
 function biasOf(

@@ -127,6 +127,31 @@ test("one mask for all rows, one for each, and masks inside something larger", a
   expect(await tokens(perRow)).toEqual([5, 40, 69]);
   const banned = all.map((word) => ~word);
   expect(await tokens({ bannedTokens: banned })).toEqual([5, 40, 69]);
+  // Every row has its own only if that is said: what lies behind the mask may be anything.
+  expect(await tokens({ allowedTokens: { data: all } })).toEqual([5, 5, 5]);
+  expect(await tokens({ allowedTokens: { data: all, rowStride: W } })).toEqual([5, 40, 69]);
+  const five = Uint32Array.of(...only(1), ...all, ...only(2));
+  expect(await tokens({ allowedTokens: { data: five, offset: W } })).toEqual([5, 5, 5]);
+  expect(await tokens({ allowedTokens: { data: five, offset: W, rowStride: W } })).toEqual([5, 40, 69]);
+  expect(await tokens({ allowedTokens: { data: five, rowStride: 2 * W } })).toEqual([1, 40, 2]);
+});
+
+test("masks whose rows do not fit, and strides that are none", async () => {
+  const cpu = await sampler(0);
+  const data = new Uint32Array(3 * W - 1);
+  const bad: [SamplingParams | SamplingParams[], RegExp][] = [
+    [
+      { allowedTokens: { data, rowStride: W } },
+      /params\.allowedTokens: expected 9 words .* in 3 rows with stride 3, got 8/,
+    ],
+    [{ allowedTokens: { data, rowStride: 2 * W } }, /expected 15 words/],
+    [{ allowedTokens: { data, offset: W + 1, rowStride: W } }, /expected 9 words .*got 4/],
+    [{ bannedTokens: { data, rowStride: W - 1 } }, /params\.bannedTokens\.rowStride: .*3 or more/],
+    [{ bannedTokens: { data, rowStride: 3.5 } }, /params\.bannedTokens\.rowStride: .*integer/],
+    [{ allowedTokens: data }, /expected 3 words .*, or 9 for 3 rows, got 8/],
+    [[{}, { allowedTokens: { data, rowStride: W } }, {}], /params\[1\]\.allowedTokens\.rowStride: .*a single row/],
+  ];
+  for (const [params, message] of bad) await expect(cpu.sample(logits, params)).rejects.toThrow(message);
 });
 
 test("drawn tokens are remembered, candidates are not; what was copied is changed on its own", async () => {

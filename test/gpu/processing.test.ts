@@ -506,7 +506,18 @@ describe("masks", () => {
     const buffer = bufferOf(device, masks, COPY_SRC | COPY_DST);
     const expected = await engines.cpu.sample(logits, { allowedTokens: masks, seed: 2n, position: 0 });
     expect(
-      sampleDifference(await engines.gpu.sample(logits, { allowedTokens: buffer, seed: 2n, position: 0 }), expected),
+      sampleDifference(
+        await engines.gpu.sample(logits, { allowedTokens: { buffer, rowStride: W }, seed: 2n, position: 0 }),
+        expected,
+      ),
+    ).toBeUndefined();
+    // Nothing is made of the words behind a mask for all rows.
+    const first = { allowedTokens: masks.slice(0, W), seed: 2n, position: 0 };
+    expect(
+      sampleDifference(
+        await engines.gpu.sample(logits, { ...first, allowedTokens: buffer }),
+        await engines.cpu.sample(logits, first),
+      ),
     ).toBeUndefined();
     const perRow = Array.from({ length: ROWS }, (_, row) => ({
       allowedTokens: { buffer, offset: row * W },
@@ -518,7 +529,7 @@ describe("masks", () => {
     const [tokens, other] = [bufferOf(device, new Uint32Array(ROWS)), randomMask(new Random(7), 32 * W * ROWS, 0.3)];
     const encoder = device.createCommandEncoder();
     const target = { logits: bufferOf(device, logits), tokens };
-    engines.gpu.encode(encoder, target, { allowedTokens: buffer, seed: 2n, position: 0 });
+    engines.gpu.encode(encoder, target, { allowedTokens: { buffer, rowStride: W }, seed: 2n, position: 0 });
     device.queue.writeBuffer(buffer, 0, other);
     device.queue.submit([encoder.finish()]);
     const later = await engines.cpu.sample(logits, { allowedTokens: other, seed: 2n, position: 0 });
