@@ -58,7 +58,7 @@ export interface RowPlan {
   readonly greedy: boolean;
   /** How many tokens to keep at most; {@link TOP_K_OFF} for all. */
   readonly topK: number;
-  /** Nucleus share `round(p · 2^32) - 2^12`; {@link TOP_P_OFF} for all. */
+  /** Nucleus share `round(p · 2^32) - 2^12`, at least 1; {@link TOP_P_OFF} for all. */
   readonly topP: number;
   /** Largest distance that min-p keeps, at `filterScale`; `MAX_DISTANCE` for all. */
   readonly minPDistance: number;
@@ -96,6 +96,8 @@ export interface Abilities {
 export const TOP_K_OFF = 0xffff_ffff;
 /** `RowPlan.topP` when top-p is off. */
 export const TOP_P_OFF = 0xffff_ffff;
+/** Smallest `RowPlan.topP`. */
+const LEAST_SHARE = 1;
 
 /** Tokens that are drawn from a row at most; so many does `shaders/draws.wgsl` have room for. */
 const MOST_DRAWS = 64;
@@ -159,9 +161,9 @@ export function planRow(
   }
   const replacement = flagOf(params.replacement, true, `${at}.replacement`);
 
-  // The share of the mass a nucleus must reach, less 2^-20: see `massNeeded`. A share of nothing keeps one token.
-  const share = Math.max(0, Math.round(topP * 2 ** 32) - 2 ** 12);
-  const greedy = isGreedy(temperature, params) || (plan === undefined && (topK === 1 || share === 0));
+  // The share of the mass a nucleus must reach, less 2^-20: see `massNeeded`. The least one keeps one token.
+  const share = Math.max(LEAST_SHARE, Math.round(topP * 2 ** 32) - 2 ** 12);
+  const greedy = isGreedy(temperature, params);
   const drawScale = greedy ? 0 : distanceScale(temperature);
   return {
     greedy,
@@ -204,20 +206,33 @@ export function planRows(
         plans[index] = { ...first, process: planProcess(all, vocabSize, "params", { index, of: rows }) };
       }
     }
-    return plans;
+    return shortened(plans);
   }
   if (params.length !== rows) {
     throw new RangeError(
       `params: expected one object for all rows or an array of ${rows}, got an array of ${params.length}`,
     );
   }
-  return params.map((row: SamplingParams, index) => {
+  const plans = params.map((row: SamplingParams, index) => {
     const at = `params[${index}]`;
     const plan = able(planRow(row, vocabSize, at), at, abilities);
     const draws = (params[0] as SamplingParams).draws ?? 1;
     if (plan.draws !== draws)
       fail(`${at}.draws`, plan.draws, `${draws}, as in params[0]: rows give equally many tokens`);
     return plan;
+  });
+  return shortened(plans);
+}
+
+/**
+ * Takes the greedy path where top-k or top-p keep one token anyway. Only the token is the same: numbers are told at the
+ * row's temperature, and of what was kept, so all rows go the long way where one is told of.
+ */
+function shortened(plans: RowPlan[]): RowPlan[] {
+  if (plans.some(({ outputs }) => outputs !== undefined)) return plans;
+  return plans.map((plan) => {
+    const keepsOne = plan.stages === undefined && (plan.topK === 1 || plan.topP === LEAST_SHARE);
+    return keepsOne && !plan.greedy ? { ...plan, greedy: true, drawScale: 0 } : plan;
   });
 }
 

@@ -105,6 +105,35 @@ describe("each mode is its distribution", () => {
   });
 });
 
+test.each<SamplingParams>([{ topK: 1 }, { topP: 0 }, { topP: 1e-7 }, { topK: 1, topNSigma: 1000 }])(
+  "a filter that keeps one token does not make a row greedy: %j",
+  async (filter) => {
+    const processed = logSoftmax(logits, 0.5);
+    const one = logSoftmax(
+      logits,
+      0.5,
+      all.map((id) => id === 3),
+    );
+    for (const [logprobs, expected] of [
+      ["processed", processed],
+      ["kept", one],
+    ] as const) {
+      const result = await tell({ ...everything, logprobs, temperature: 0.5, ...filter });
+      expect(result.tokens[0]).toBe(3);
+      expectDistribution(result, expected);
+      expect(result.logprobs[0]).toBeCloseTo(expected[3]!, 5);
+      expect(result.keptCounts![0]).toBe(1);
+      expect(result.keptMasses![0]).toBeCloseTo(Math.exp(processed[3]!), 5);
+    }
+    // What one row is asked for is told of all.
+    const { keptMasses } = await sampler.sample(Float32Array.of(...logits, ...logits), [
+      { temperature: 0.5, ...filter },
+      { entropy: true },
+    ]);
+    expect(keptMasses![0]).toBeCloseTo(Math.exp(processed[3]!), 5);
+  },
+);
+
 test("greedy rows say what the model thought, at temperature 1", async () => {
   for (const logprobs of ["kept", "processed"] as const) {
     const result = await tell({ ...everything, logprobs, temperature: 0 });
