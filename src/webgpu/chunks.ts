@@ -24,7 +24,7 @@ export interface ChunkShape {
   readonly bytes: 2 | 4;
   /** Bytes that can be bound. */
   readonly bindingLimit: number;
-  /** Rows that there is scratch memory for. */
+  /** Rows that there is scratch memory for, or room in another binding. */
   readonly rows: number;
 }
 
@@ -36,8 +36,7 @@ export function chunksOf(
 ): Chunk[] {
   const { size } = source as GPUBuffer;
   const whole = size <= bindingLimit;
-  const fitting = Math.floor((bindingLimit - 256 - 4 - vocabSize * bytes) / (rowStride * bytes)) + 1;
-  const reach = whole ? Infinity : Math.max(1, fitting);
+  const reach = rowsWithin(size, bindingLimit, vocabSize * bytes, rowStride * bytes);
   const chunks: Chunk[] = [];
   for (let firstRow = 0, count = 0; firstRow < rows; firstRow += count) {
     // As many rows as have their logits within reach of each other.
@@ -63,6 +62,13 @@ export function chunksOf(
     });
   }
   return chunks;
+}
+
+/** Rows of a buffer that can be bound at once, wherever the first of them begins. */
+export function rowsWithin(bufferSize: number, bindingLimit: number, rowBytes: number, strideBytes: number): number {
+  if (bufferSize <= bindingLimit) return Infinity;
+  // A binding begins up to 255 bytes before the row, and ends up to three behind it.
+  return Math.max(1, Math.floor((bindingLimit - 256 - 4 - rowBytes) / strideBytes) + 1);
 }
 
 /**

@@ -15,7 +15,7 @@ import type { RowPlan } from "../params.ts";
 import { bytesPerLogit, type LogitsType } from "../reference/convert.ts";
 import { normalize, type RowCandidates } from "../reference/list.ts";
 import { Bindings } from "./bindings.ts";
-import { type Chunk, chunksOf, rangeOf } from "./chunks.ts";
+import { type Chunk, chunksOf, rangeOf, rowsWithin } from "./chunks.ts";
 import { lossOf } from "./device.ts";
 import { type KernelName, STORAGE_BUFFERS, WORKGROUP_STORAGE } from "./kernels.ts";
 import { type OutputJob, Outputs } from "./outputs.ts";
@@ -351,7 +351,7 @@ export class WebGpuEngine implements Engine {
     { firstRow, waits }: Recording,
   ): void {
     const staged = isStaged(plans);
-    const chunks = this.#chunks(logits, plans);
+    const chunks = this.#chunks(logits, plans, this.#rowsOf(output));
     const ring = this.#workspace.ring({ staged, waits }, encoder, 2 * chunks.length);
     const workspace = this.#workspace.lookGroup(ring);
     const constants = { OUTPUT: WRITTEN[output.type] };
@@ -528,12 +528,13 @@ export class WebGpuEngine implements Engine {
     return packCall(shape, plans, seedOf, staged);
   }
 
-  #chunks(logits: LogitsView, plans: readonly RowPlan[]): Chunk[] {
+  /** @param mostRows that something else than the logits has room for */
+  #chunks(logits: LogitsView, plans: readonly RowPlan[], mostRows: number = Infinity): Chunk[] {
     return chunksOf(logits, plans, {
       vocabSize: this.#options.vocabSize,
       bytes: this.#bytes,
       bindingLimit: this.#bindingLimit,
-      rows: isProcessed(plans) ? this.#processing.chunkRows : this.#chunkRows,
+      rows: Math.min(mostRows, isProcessed(plans) ? this.#processing.chunkRows : this.#chunkRows),
     });
   }
 
@@ -543,11 +544,22 @@ export class WebGpuEngine implements Engine {
 
   /** Where a chunk's rows go: what is bound, and the element in it where they begin. */
   #placeOf({ buffer, offset, rowStride, type }: OutputView, chunk: Chunk): { group: GPUBindGroup; first: number } {
-    const bytes = type === "float32" ? 4 : type === "float16" ? 2 : this.#bytes;
+    const bytes = this.#bytesOf(type);
     const start = (offset + chunk.firstRow * rowStride) * bytes;
     const end = start + ((chunk.rows - 1) * rowStride + this.#options.vocabSize) * bytes;
     const range = rangeOf(buffer.size, buffer.size <= this.#bindingLimit, start, end);
     return { group: this.#bindings.output(buffer, range), first: (start - range.offset) / bytes };
+  }
+
+  /** Rows of an output that can be bound at once. */
+  #rowsOf({ buffer, rowStride, type }: OutputView): number {
+    const bytes = this.#bytesOf(type);
+    return rowsWithin(buffer.size, this.#bindingLimit, this.#options.vocabSize * bytes, rowStride * bytes);
+  }
+
+  /** Bytes of an element of an output. */
+  #bytesOf(type: OutputType): 2 | 4 {
+    return type === "float32" ? 4 : type === "float16" ? 2 : this.#bytes;
   }
 
   /** Where tokens go that nobody wants. */

@@ -5,7 +5,7 @@
 import { expect, test } from "vitest";
 import { createSampler, type Sampler } from "../../src/index.ts";
 import { show } from "../support/cases.ts";
-import { bufferOf, sharedDevice, wordsOf } from "../support/device.ts";
+import { bufferOf, COPY_SRC, sharedDevice, STORAGE, wordsOf } from "../support/device.ts";
 import { batch, inputNames } from "../support/inputs.ts";
 import { floatToHalf, LARGEST_FINITE } from "../support/oracle.ts";
 
@@ -98,6 +98,28 @@ test.each([{}, { __chunk: { rows: 2, bytes: 4000 } }])(
     gpu.destroy();
   },
 );
+
+test("into a buffer that is larger than one binding", async () => {
+  const { gpu, cpu } = await pair();
+  const source = bufferOf(device, logits);
+  // A little larger, so that all but a row or two could be bound.
+  const limit = device.limits.maxStorageBufferBindingSize;
+  const stride = Math.ceil((limit * 1.05) / (4 * rows));
+  const size = 4 * stride * rows;
+  const output = device.createBuffer({ size, usage: STORAGE | COPY_SRC });
+  const read = bufferOf(device, new Float32Array(vocab * rows));
+  const expected = [await cpu.maskLogits(logits, { topK: 7 }), await cpu.renormalize(logits, { topK: 7 })];
+  for (const [index, call] of (["encodeMaskLogits", "encodeRenormalize"] as const).entries()) {
+    const encoder = device.createCommandEncoder();
+    gpu[call](encoder, { logits: source, output, outputRowStride: stride }, { topK: 7 });
+    for (let row = 0; row < rows; row++)
+      encoder.copyBufferToBuffer(output, 4 * stride * row, read, 4 * vocab * row, 4 * vocab);
+    device.queue.submit([encoder.finish()]);
+    same(new Float32Array((await wordsOf(device, read)).buffer), expected[index]!, call);
+  }
+  output.destroy();
+  gpu.destroy();
+});
 
 test("bad targets are errors that name what is wrong, before anything is recorded", async () => {
   const { gpu, cpu } = await pair();
