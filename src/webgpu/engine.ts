@@ -30,7 +30,7 @@ import {
   RECORD_WORDS,
   unpackRecord,
 } from "./pack.ts";
-import { type GpuHistory, type PlacedControls, Processing } from "./processing.ts";
+import { type GpuHistory, historyRowBytes, markWordsOf, type PlacedControls, Processing } from "./processing.ts";
 import { CHECK_HISTORY, CHECK_ROWS, CHECK_VOCAB, selfCheck } from "./self-check.ts";
 import { GpuState, type ReadBack } from "./state.ts";
 import { type Tuning, tuningFor } from "./tuning.ts";
@@ -91,6 +91,40 @@ export class WrongTokensError extends Error {
   }
 }
 
+/** Groups of a row, which may begin up to three tokens into its first quad. */
+function groupsOf(vocabSize: number, { quads, lanes }: Tuning): number {
+  return Math.ceil(Math.ceil((vocabSize + 3) / 4) / (quads * lanes)) * lanes;
+}
+
+/**
+ * Refuses what would fail in every call: memory of all rows that cannot be bound at once, rows that take too many workgroups.
+ *
+ * @throws RangeError that names the option and the device's limit
+ */
+function checkSizes({ device, vocabSize, maxBatch, maxHistory }: WebGpuOptions, tuning: Tuning): void {
+  const { maxStorageBufferBindingSize, maxBufferSize, maxComputeWorkgroupsPerDimension } = device.limits;
+  const [limit, most] =
+    maxBufferSize < maxStorageBufferBindingSize
+      ? ["maxBufferSize", maxBufferSize]
+      : ["maxStorageBufferBindingSize", maxStorageBufferBindingSize];
+  const memory = [
+    ["maxBatch", `the records of ${maxBatch} rows`, 4 * RECORD_WORDS * maxBatch],
+    ["maxHistory", `${maxBatch} histories of ${maxHistory} tokens`, historyRowBytes(maxHistory) * maxBatch],
+  ] as const;
+  for (const [name, what, bytes] of memory) {
+    if (bytes > most) {
+      throw new RangeError(`${name}: ${what} take ${bytes} bytes, but the device's ${limit} is ${most}`);
+    }
+  }
+  const items = Math.max(groupsOf(vocabSize, tuning), markWordsOf(vocabSize));
+  const workgroups = Math.ceil(items / tuning.streamWorkgroup);
+  if (workgroups > maxComputeWorkgroupsPerDimension) {
+    throw new RangeError(
+      `tuning: a row of ${vocabSize} tokens takes ${workgroups} workgroups, but the device's maxComputeWorkgroupsPerDimension is ${maxComputeWorkgroupsPerDimension}; make streamWorkgroup larger, or quads`,
+    );
+  }
+}
+
 /** The `"webgpu"` engine. */
 export class WebGpuEngine implements Engine {
   readonly kind = "webgpu";
@@ -129,6 +163,7 @@ export class WebGpuEngine implements Engine {
       }
     }
     const tuning = tuningFor(device, logitsType !== "float32", options.tuning);
+    checkSizes(options, tuning);
     const pipelines = await pipelinesFor(device, logitsType, tuning);
     await WebGpuEngine.#checkOnce(options, pipelines, tuning);
     device.pushErrorScope("out-of-memory");
@@ -171,9 +206,7 @@ export class WebGpuEngine implements Engine {
     this.#pipelines = pipelines;
     this.#tuning = tuning;
     this.#bytes = bytesPerLogit(options.logitsType);
-    // A row may begin up to three tokens into its first quad.
-    const quads = Math.ceil((options.vocabSize + 3) / 4);
-    this.#groups = Math.ceil(quads / (tuning.quads * tuning.lanes)) * tuning.lanes;
+    this.#groups = groupsOf(options.vocabSize, tuning);
     this.#bindingLimit = Math.min(this.#device.limits.maxStorageBufferBindingSize, options.chunk?.bytes ?? Infinity);
     const affordable = Math.floor(Math.min(MOST_SCRATCH, this.#bindingLimit) / (8 * this.#groups));
     this.#chunkRows = Math.max(1, Math.min(options.maxBatch, options.chunk?.rows ?? MOST_ROWS, MOST_ROWS, affordable));
@@ -605,7 +638,7 @@ export class WebGpuEngine implements Engine {
         const broken = await this.#further.problem();
         if (broken !== undefined) throw broken;
         throw new TypeError(
-          `logits: expected a buffer of this sampler's device that is not destroyed; the GPU refused the call. ${invalid!.message}`,
+          `webgpu-token-sampler: the GPU refused the call. Logits and masks in buffers have to be of this sampler's device, and not destroyed. ${invalid!.message}`,
         );
       }
       if (mapped.status === "rejected") throw await this.#mappingError(mapped.reason);

@@ -51,6 +51,11 @@ class Slots {
   count = 0;
 }
 
+/** Words with a bit for each token of a row, which may begin up to three tokens into the first. */
+export function markWordsOf(vocabSize: number): number {
+  return Math.floor((vocabSize + 34) / 32);
+}
+
 /** What turns logits into processed ones on the GPU. Nothing is compiled or allocated before a call needs it. */
 export class Processing {
   readonly history: GpuHistory;
@@ -70,7 +75,7 @@ export class Processing {
     this.#workspace = workspace;
     this.#pipelines = pipelines;
     this.#shape = shape;
-    this.#markWords = Math.floor((shape.vocabSize + 34) / 32);
+    this.#markWords = markWordsOf(shape.vocabSize);
     this.chunkRows = Math.max(1, Math.min(shape.chunkRows, Math.floor(shape.bindingLimit / (this.#markWords * 136))));
     this.history = new GpuHistory(device, workspace, pipelines, shape, () => this.compiled);
   }
@@ -213,6 +218,11 @@ function sameSources(a: readonly MaskCopy[], b: readonly MaskCopy[]): boolean {
 /** Words in front of a row's ring: `HISTORY_WORDS` in `shaders/lib/history.wgsl`. */
 const STATE_WORDS = 4;
 
+/** Bytes of a row that holds so many tokens. */
+export function historyRowBytes(maxHistory: number): number {
+  return 4 * (STATE_WORDS + maxHistory);
+}
+
 /** The rows' tokens, on the GPU. */
 export class GpuHistory implements EngineHistory {
   readonly #device: GPUDevice;
@@ -246,7 +256,7 @@ export class GpuHistory implements EngineHistory {
 
   /** Bytes of a row. */
   get rowBytes(): number {
-    return 4 * (STATE_WORDS + this.#shape.maxHistory);
+    return historyRowBytes(this.#shape.maxHistory);
   }
 
   set(row: number, prompt: Uint32Array, output: Uint32Array): void {

@@ -215,11 +215,31 @@ describe("a GPU that refuses", () => {
     expect((await (await sampler()).sample(logits, params)).tokens).toEqual((await expectedTokens(1))[0]);
   });
 
-  test("more rows than a buffer can hold: the same", async () => {
+  test.each([
+    ["more rows", { maxBatch: 2 ** 24 }, /^maxBatch: .* 1409286144 bytes, but .* maxStorageBufferBindingSize is \d+/],
+    ["longer histories", { maxBatch: 32, maxHistory: 2 ** 20 - 1 }, /^maxHistory: 32 .* 1048575 .* 134218112 bytes/],
+    [
+      "more workgroups",
+      { vocabSize: 300_000, tuning: { quads: 1, lanes: 1, streamWorkgroup: 1 } },
+      /^tuning: .*75001 /,
+    ],
+    ["more workgroups", { vocabSize: 2 ** 22, tuning: { quads: 256, streamWorkgroup: 1 } }, /^tuning: .*131073 /],
+  ])("%s than there may be, when the sampler is made, %j", async (_, options, message) => {
     const before = held();
-    const error = await failure(() => createSampler({ vocabSize: V, maxBatch: 2 ** 24, device }));
-    expect(error.message).toMatch(/the device has no room for this sampler's buffers/);
+    const error = await failure(() => createSampler({ vocabSize: V, device, ...options }));
+    expect(error).toBeInstanceOf(RangeError);
+    expect(error.message).toMatch(message);
     expect(held()).toBe(before);
+  });
+
+  test("a mask that was destroyed, and says nothing against the logits", async () => {
+    const one = await sampler();
+    const mask = bufferOf(device, new Uint32Array(Math.ceil(V / 32)).fill(0xffff_ffff));
+    mask.destroy();
+    const error = await failure(() => one.sample(logits, { allowedTokens: mask }));
+    expect(error).toBeInstanceOf(TypeError);
+    expect(error.message).toMatch(/^webgpu-token-sampler: the GPU refused the call\. .*masks.*not destroyed/);
+    expect((await one.sample(logits, { ...params, position: 0 })).tokens).toEqual((await expectedTokens(1))[0]);
   });
 
   test("memory for one call: that call says so, and the next one works", async () => {
@@ -379,7 +399,7 @@ describe("a caller who changes things", () => {
     const expected = await expectedTokens(2);
     expect((await pending).tokens).toEqual(expected[0]);
     expect((await failure(() => one.sample(buffer, params))).message).toMatch(
-      /logits: expected a buffer .* not destroyed/,
+      /the GPU refused the call\. Logits .* not destroyed/,
     );
     expect((await one.sample(logits, { ...params, position: 1 })).tokens).toEqual(expected[1]);
   });

@@ -463,7 +463,7 @@ export const mutants = [
   ...of(
     "src/webgpu/engine.ts",
     ["chunks write the tokens of the first", "(offset + firstToken) * words", "offset * words"],
-    ["a row's lead does not count as a quad", "(options.vocabSize + 3) / 4", "options.vocabSize / 4"],
+    ["a row's lead does not count as a quad", "(vocabSize + 3) / 4", "vocabSize / 4"],
     ["listed candidates in any order", "|| entries[3 * a]! - entries[3 * b]!", ""],
   ),
   ...of(
