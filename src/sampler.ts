@@ -1,5 +1,5 @@
 // First, so that the shaders stand together in front of all code in a bundle: that compresses better.
-import { WebGpuEngine, type WebGpuOptions, WrongTokensError } from "./webgpu/engine.ts";
+import { WebGpuEngine, type WebGpuOptions } from "./webgpu/engine.ts";
 import {
   type Engine,
   isGPUBuffer,
@@ -19,7 +19,7 @@ import { CpuEngine } from "./reference/engine.ts";
 import { MAX_VOCAB_SIZE } from "./reference/numeric.ts";
 import type { RowCandidates } from "./reference/list.ts";
 import { rowSeeds } from "./reference/philox.ts";
-import { requestDevice } from "./webgpu/device.ts";
+import { requestDevice, UnfitDeviceError } from "./webgpu/device.ts";
 import type { Tuning } from "./webgpu/tuning.ts";
 import type { GPUBuffer, GPUCommandEncoder, GPUDevice } from "./webgpu-types.ts";
 
@@ -34,8 +34,8 @@ export interface SamplerOptions {
   /** The pipeline's device. Left out, one is requested, owned, and destroyed with the sampler. */
   readonly device?: GPUDevice;
   /**
-   * `"webgpu"`, `"cpu"`, or `"auto"`: WebGPU where there is a device or an adapter that passes a short self-check, else the CPU. `sampler.engine` says
-   * which it became. Default `"auto"`.
+   * `"webgpu"`, `"cpu"`, or `"auto"`: WebGPU where there is a device or an adapter that compiles the kernels and passes a short self-check, else the
+   * CPU. `sampler.engine` says which it became. Default `"auto"`.
    */
   readonly engine?: "auto" | "webgpu" | "cpu";
   /** Type of the logits. 16-bit logits are given as `Uint16Array` of their bits. Default `"float32"`. */
@@ -168,7 +168,7 @@ export async function createSampler(options: SamplerOptions): Promise<Sampler> {
     return new Sampler(engine, vocabSize, maxBatch, logitsType, maxHistory);
   } catch (error) {
     if (owned) device.destroy();
-    if (wanted === "auto" && error instanceof WrongTokensError) {
+    if (wanted === "auto" && error instanceof UnfitDeviceError) {
       return onCpu();
     }
     throw error;
@@ -250,9 +250,7 @@ export class Sampler {
   encode(encoder: GPUCommandEncoder, target: EncodeTarget, params: BatchParams = {}): void {
     this.#alive();
     this.#encoder(encoder);
-    if (typeof target !== "object" || target === null) {
-      throw new TypeError(`target: expected { logits, tokens }, got ${show(target)}`);
-    }
+    described("target", target, "{ logits, tokens }");
     known("target", target, ["logits", "tokens", "tokensType", "tokensOffset"]);
     const view = this.#view(target.logits, params);
     const plans = planRows(params, view.rows, this.vocabSize, this.#abilities);
@@ -294,6 +292,7 @@ export class Sampler {
    * @throws as {@link encode}
    */
   encodeMaskLogits(encoder: GPUCommandEncoder, target: WriteTarget, params: BatchParams = {}): void {
+    this.#writeTarget(encoder, target);
     known("target", target, ["logits", "output", "outputOffset", "outputRowStride"]);
     this.#encodeWrite(encoder, target, params, "logits");
   }
@@ -304,9 +303,16 @@ export class Sampler {
    * @throws as {@link encode}
    */
   encodeRenormalize(encoder: GPUCommandEncoder, target: RenormalizeTarget, params: BatchParams = {}): void {
+    this.#writeTarget(encoder, target);
     known("target", target, ["logits", "output", "outputOffset", "outputRowStride", "outputType"]);
     const type = oneOf("outputType", target.outputType ?? "float32", ["float32", "float16"]);
     this.#encodeWrite(encoder, target, params, type);
+  }
+
+  #writeTarget(encoder: GPUCommandEncoder, target: WriteTarget): void {
+    this.#alive();
+    this.#encoder(encoder);
+    described("target", target, "{ logits, output }");
   }
 
   #encodeWrite(
@@ -315,8 +321,6 @@ export class Sampler {
     params: BatchParams,
     type: OutputType,
   ): void {
-    this.#alive();
-    this.#encoder(encoder);
     const view = this.#view(logits, params);
     const plans = planRows(params, view.rows, this.vocabSize, this.#abilities);
     if (!isGPUBuffer(view.source)) {
@@ -456,6 +460,12 @@ function usable(name: string, buffer: GPUBuffer): void {
   }
   if (buffer.mapState !== "unmapped") {
     throw new TypeError(`${name}: expected an unmapped buffer, got one that is ${buffer.mapState}`);
+  }
+}
+
+function described(name: string, value: object, expected: string): void {
+  if (typeof value !== "object" || value === null) {
+    throw new TypeError(`${name}: expected ${expected}, got ${show(value)}`);
   }
 }
 

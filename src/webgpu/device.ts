@@ -20,6 +20,9 @@ export async function requestDevice(required: boolean): Promise<GPUDevice | unde
   }
 }
 
+/** A device that the kernels cannot be trusted to: it does not compile them, or draws other tokens than the reference. */
+export class UnfitDeviceError extends Error {}
+
 const losses = new WeakMap<GPUDevice, { info?: GPUDeviceLostInfo }>();
 
 /**

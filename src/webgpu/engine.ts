@@ -16,7 +16,7 @@ import { bytesPerLogit, type LogitsType } from "../reference/convert.ts";
 import { normalize, type RowCandidates } from "../reference/list.ts";
 import { Bindings } from "./bindings.ts";
 import { type Chunk, chunksOf, rangeOf, rowsWithin } from "./chunks.ts";
-import { lossOf } from "./device.ts";
+import { lossOf, UnfitDeviceError } from "./device.ts";
 import { type KernelName, STORAGE_BUFFERS, WORKGROUP_STORAGE } from "./kernels.ts";
 import { type OutputJob, Outputs } from "./outputs.ts";
 import {
@@ -83,7 +83,7 @@ interface Recording {
 const checked = new WeakMap<Pipelines, { processing: boolean }>();
 
 /** A device on which the kernels do not give the reference's tokens. */
-export class WrongTokensError extends Error {
+export class WrongTokensError extends UnfitDeviceError {
   constructor(wrong: string) {
     super(
       `webgpu-token-sampler: this WebGPU implementation computes the kernels wrongly (${wrong}), so its tokens are not to be trusted. Use the "cpu" engine here.`,

@@ -13,6 +13,7 @@ import {
   type ProcessingKernelName,
   stagesOf,
 } from "./kernels.ts";
+import { UnfitDeviceError } from "./device.ts";
 import { shaderSource } from "./shader.ts";
 import type { Tuning } from "./tuning.ts";
 
@@ -76,7 +77,12 @@ async function compileKernel(
   const { module, problem } = moduleOf(device, name, codeOf(name, type, tuning, PLAIN));
   const error = await problem;
   if (error !== undefined) throw error;
-  return device.createComputePipelineAsync(describe(device, name, module, layouts, tuning, PLAIN));
+  return device.createComputePipelineAsync(describe(device, name, module, layouts, tuning, PLAIN)).catch((cause) => {
+    throw new UnfitDeviceError(
+      `webgpu-token-sampler: this device makes no pipeline of the shader ${name}: ${String(cause)}`,
+      { cause },
+    );
+  });
 }
 
 /** Makes a shader module; `problem` says, later, what is wrong with it, if anything. */
@@ -102,7 +108,9 @@ function moduleOf(
       const near = lines[lineNum - 1]?.slice(Math.max(linePos - 81, 0), linePos + 80) ?? "";
       return `  ${label}:${lineNum}:${linePos} ${message}\n    ${near}`;
     });
-    return new Error(`webgpu-token-sampler: the shader ${name} does not compile on this device:\n${text.join("\n")}`);
+    return new UnfitDeviceError(
+      `webgpu-token-sampler: the shader ${name} does not compile on this device:\n${text.join("\n")}`,
+    );
   };
   return { module, problem: find() };
 }

@@ -343,6 +343,34 @@ describe("a compiler that refuses a shader", () => {
     broken.destroy();
   });
 
+  test.each([
+    ["mass", {}],
+    ["process", { maxHistory: 8 }],
+  ])(
+    'of those that creation needs, %s: "auto" takes the CPU, and the device stays whose it is',
+    async (name, options) => {
+      const broken = await without(name);
+      const one = await createSampler({ vocabSize: V, maxBatch: ROWS, device: broken, ...options });
+      expect(one.engine).toBe("cpu");
+      expect((await one.sample(logits, params)).tokens).toEqual((await expectedTokens(1))[0]);
+      one.destroy();
+      const buffer = bufferOf(broken, Uint32Array.of(7));
+      expect(await wordsOf(broken, buffer)).toEqual(Uint32Array.of(7));
+      broken.destroy();
+    },
+  );
+
+  test("a device that makes no pipeline: the same", async () => {
+    const broken = await requestDevice();
+    broken.createComputePipelineAsync = () => Promise.reject(new GPUPipelineError("not today", { reason: "internal" }));
+    expect((await createSampler({ vocabSize: V, device: broken })).engine).toBe("cpu");
+    await allReject(
+      [createSampler({ vocabSize: V, device: broken, engine: "webgpu" })],
+      /this device makes no pipeline of the shader \w+: .*not today/,
+    );
+    broken.destroy();
+  });
+
   test("of one that a call needs first: that call says so, and others work", async () => {
     const broken = await without("stages.staged");
     const one = await sampler(broken);

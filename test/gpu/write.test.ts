@@ -133,8 +133,16 @@ test("bad targets are errors that name what is wrong, before anything is recorde
   expect(() => gpu.encodeMaskLogits(encoder, { ...target, output: source })).toThrow(/^output: expected another/);
   expect(() => gpu.encodeMaskLogits(encoder, { ...target, more: 1 } as typeof target)).toThrow(/^target.more: /);
   expect(() => gpu.encodeRenormalize({} as GPUCommandEncoder, target)).toThrow(/^encoder: /);
+  for (const call of ["encodeMaskLogits", "encodeRenormalize"] as const) {
+    for (const none of [undefined, null, 7]) {
+      expect(() => gpu[call](encoder, none as unknown as typeof target)).toThrow(
+        /^target: expected \{ logits, output \}, got (undefined|null|7)/,
+      );
+    }
+  }
   expect(() => gpu.encodeMaskLogits(encoder, target, { topP: 2 })).toThrow(/params.topP/);
   expect(() => cpu.encodeMaskLogits(encoder, target)).toThrow(/needs the "webgpu" engine/);
   await expect(gpu.maskLogits(logits, { minP: 7 })).rejects.toThrow(/params.minP/);
   gpu.destroy();
+  expect(() => gpu.encodeMaskLogits(encoder, undefined as unknown as typeof target)).toThrow(/was destroyed/);
 });
