@@ -37,6 +37,10 @@ export interface RingKind {
   readonly waits: boolean;
 }
 
+/** Buffers for reading back that are kept for the next call, and their bytes together. */
+const MOST_IDLE = 4;
+const MOST_IDLE_BYTES = 2 ** 20;
+
 export class Workspace {
   readonly #device: GPUDevice;
   readonly #pipelines: Pipelines;
@@ -161,9 +165,10 @@ export class Workspace {
     return this.buffer("readback", bytes, USAGE.MAP_READ | USAGE.COPY_DST);
   }
 
-  /** Gives a buffer of `takeReadback` back, unmapped. The pool keeps a few. */
+  /** Gives a buffer of `takeReadback` back, unmapped. The pool keeps a few, those that tokens come back in. */
   giveReadback(buffer: GPUBuffer): void {
-    if (this.#idle.length < 4) this.#idle.push(buffer);
+    const bytes = this.#idle.reduce((sum, { size }) => sum + size, buffer.size);
+    if (this.#idle.length < MOST_IDLE && bytes <= MOST_IDLE_BYTES) this.#idle.push(buffer);
     else this.release(buffer);
   }
 
