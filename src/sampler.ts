@@ -229,6 +229,9 @@ export class Sampler {
    * Lists the tokens that the filters keep, most probable first, with renormalised probabilities. Draws nothing, and
    * leaves the rows' positions where they are.
    *
+   * It reads twice: first to count what is kept. Logits and masks in GPU buffers must stay as they are until it settles; arrays,
+   * parameters, histories and states count as they were when it was called.
+   *
    * @returns one list per row; an empty one for a row without a candidate
    * @throws as {@link sample}
    */
@@ -263,7 +266,8 @@ export class Sampler {
 
   /**
    * The logits of the tokens that the filters keep, and -inf for all others: what `top_k_mask_logits` and its like do in
-   * FlashInfer. Draws nothing, and leaves positions, histories and states where they are.
+   * FlashInfer. Draws nothing, and leaves positions, histories and states where they are. A result that is larger than one
+   * binding comes in parts: logits and masks in GPU buffers must stay as they are until all are there.
    *
    * @returns `[rows, vocabSize]`, in the type of the logits; processed where parameters ask for it
    * @throws as {@link sample}

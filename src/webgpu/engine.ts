@@ -79,6 +79,14 @@ interface Recording {
   readonly waits: boolean;
 }
 
+/** Where the rows of a batch stand: their records and histories, themselves or a copy. */
+interface Standing {
+  readonly records: GPUBuffer;
+  readonly history: GPUBuffer;
+  /** What has to be released. */
+  readonly copies: readonly GPUBuffer[];
+}
+
 /** What was found right: the kernels, and whether also those for processed logits. */
 const checked = new WeakMap<Pipelines, { processing: boolean }>();
 
@@ -102,25 +110,23 @@ function groupsOf(vocabSize: number, { quads, lanes }: Tuning): number {
  * @throws RangeError that names the option and the device's limit
  */
 function checkSizes({ device, vocabSize, maxBatch, maxHistory }: WebGpuOptions, tuning: Tuning): void {
-  const { maxStorageBufferBindingSize, maxBufferSize, maxComputeWorkgroupsPerDimension } = device.limits;
-  const [limit, most] =
-    maxBufferSize < maxStorageBufferBindingSize
-      ? ["maxBufferSize", maxBufferSize]
-      : ["maxStorageBufferBindingSize", maxStorageBufferBindingSize];
+  const { maxStorageBufferBindingSize: most, maxComputeWorkgroupsPerDimension: mostGroups } = device.limits;
   const memory = [
     ["maxBatch", `the records of ${maxBatch} rows`, 4 * RECORD_WORDS * maxBatch],
     ["maxHistory", `${maxBatch} histories of ${maxHistory} tokens`, historyRowBytes(maxHistory) * maxBatch],
   ] as const;
   for (const [name, what, bytes] of memory) {
     if (bytes > most) {
-      throw new RangeError(`${name}: ${what} take ${bytes} bytes, but the device's ${limit} is ${most}`);
+      throw new RangeError(
+        `${name}: ${what} take ${bytes} bytes, but the device's maxStorageBufferBindingSize is ${most}`,
+      );
     }
   }
   const items = Math.max(groupsOf(vocabSize, tuning), markWordsOf(vocabSize));
   const workgroups = Math.ceil(items / tuning.streamWorkgroup);
-  if (workgroups > maxComputeWorkgroupsPerDimension) {
+  if (workgroups > mostGroups) {
     throw new RangeError(
-      `tuning: a row of ${vocabSize} tokens takes ${workgroups} workgroups, but the device's maxComputeWorkgroupsPerDimension is ${maxComputeWorkgroupsPerDimension}; make streamWorkgroup larger, or quads`,
+      `tuning: a row of ${vocabSize} tokens takes ${workgroups} workgroups, but the device's maxComputeWorkgroupsPerDimension is ${mostGroups}`,
     );
   }
 }
@@ -283,9 +289,16 @@ export class WebGpuEngine implements Engine {
 
   async candidates(logits: LogitsView, plans: readonly RowPlan[]): Promise<RowCandidates[]> {
     const lists: RowCandidates[] = [];
-    if (isGPUBuffer(logits.source)) return this.#list(logits, logits.source, plans, 0);
-    for (const { view, source, firstRow } of this.#uploads.held(logits)) {
-      lists.push(...(await this.#list(view, source, plans.slice(firstRow, firstRow + view.rows), firstRow)));
+    if (isGPUBuffer(logits.source)) return this.#list(logits, logits.source, plans, 0, this.#standing);
+    let standing = this.#standing;
+    try {
+      for (const { view, source, firstRow, last } of this.#uploads.held(logits)) {
+        if (firstRow === 0 && !last) standing = this.#copyStanding(logits.rows, plans);
+        const ofPart = plans.slice(firstRow, firstRow + view.rows);
+        lists.push(...(await this.#list(view, source, ofPart, firstRow, standing)));
+      }
+    } finally {
+      for (const buffer of standing.copies) this.#workspace.release(buffer);
     }
     return lists;
   }
@@ -302,23 +315,29 @@ export class WebGpuEngine implements Engine {
     const bytes = narrow ? 2 : 4;
     const all = narrow ? new Uint16Array(logits.rows * vocabSize) : new Float32Array(logits.rows * vocabSize);
     const most = Math.max(1, Math.floor((this.#bufferLimit - 4) / (vocabSize * bytes)));
-    for (const { view, firstRow } of this.#uploads.held(logits, most)) {
-      const size = Math.ceil((view.rows * vocabSize * bytes) / 4) * 4;
-      const target = this.#workspace.buffer("output", size, USAGE.STORAGE | USAGE.COPY_SRC);
-      try {
-        const words = await this.#run(size, (readback) => {
-          const encoder = this.#encoder("write");
-          const place = { buffer: target, offset: 0, rowStride: vocabSize, type: output };
-          const ofPart = plans.slice(firstRow, firstRow + view.rows);
-          this.#recordWrite(encoder, view, place, ofPart, { firstRow, waits: false });
-          encoder.copyBufferToBuffer(target, 0, readback, 0, size);
-          this.#device.queue.submit([encoder.finish()]);
-        });
-        const made = narrow ? new Uint16Array(words.buffer) : new Float32Array(words.buffer);
-        all.set(made.subarray(0, view.rows * vocabSize), firstRow * vocabSize);
-      } finally {
-        this.#workspace.release(target);
+    let standing = this.#standing;
+    try {
+      for (const { view, firstRow, last } of this.#uploads.held(logits, most)) {
+        if (firstRow === 0 && !last) standing = this.#copyStanding(logits.rows, plans);
+        const size = Math.ceil((view.rows * vocabSize * bytes) / 4) * 4;
+        const target = this.#workspace.buffer("output", size, USAGE.STORAGE | USAGE.COPY_SRC);
+        try {
+          const words = await this.#run(size, (readback) => {
+            const encoder = this.#encoder("write");
+            const place = { buffer: target, offset: 0, rowStride: vocabSize, type: output };
+            const ofPart = plans.slice(firstRow, firstRow + view.rows);
+            this.#recordWrite(encoder, view, place, ofPart, { firstRow, waits: false }, standing);
+            encoder.copyBufferToBuffer(target, 0, readback, 0, size);
+            this.#device.queue.submit([encoder.finish()]);
+          });
+          const made = narrow ? new Uint16Array(words.buffer) : new Float32Array(words.buffer);
+          all.set(made.subarray(0, view.rows * vocabSize), firstRow * vocabSize);
+        } finally {
+          this.#workspace.release(target);
+        }
       }
+    } finally {
+      for (const buffer of standing.copies) this.#workspace.release(buffer);
     }
     return all;
   }
@@ -382,6 +401,7 @@ export class WebGpuEngine implements Engine {
     output: OutputView,
     plans: readonly RowPlan[],
     { firstRow, waits }: Recording,
+    standing: Standing = this.#standing,
   ): void {
     const staged = isStaged(plans);
     const chunks = this.#chunks(logits, plans, this.#rowsOf(output));
@@ -404,10 +424,11 @@ export class WebGpuEngine implements Engine {
         group: range.group,
       };
     });
-    const controls = this.#place(encoder, chunks, ring);
+    const own = standing.copies.length > 0 ? { calls: ring.buffer, history: standing.history } : undefined;
+    const controls = this.#place(encoder, chunks, ring, own);
     const bytes = 4 * RECORD_WORDS;
-    const { records, look } = this.#workspace;
-    encoder.copyBufferToBuffer(records, firstRow * bytes, look, firstRow * bytes, logits.rows * bytes);
+    const { look } = this.#workspace;
+    encoder.copyBufferToBuffer(standing.records, firstRow * bytes, look, firstRow * bytes, logits.rows * bytes);
     const pass = encoder.beginComputePass({ label: "webgpu-token-sampler.write" });
     chunks.forEach((chunk, index) => {
       const { draw, write, group } = placed[index]!;
@@ -671,6 +692,31 @@ export class WebGpuEngine implements Engine {
     }
   }
 
+  // ---- where rows stand -------------------------------------------------------------------------------------------
+
+  /** As drawn tokens change it. */
+  get #standing(): Standing {
+    return { records: this.#workspace.records, history: this.history.buffer, copies: [] };
+  }
+
+  /** As it is now, for a call that only looks and waits for the GPU between its parts. */
+  #copyStanding(rows: number, plans: readonly RowPlan[]): Standing {
+    const looksBack = plans.some(({ process }) => process?.history !== undefined);
+    const { history } = this;
+    const encoder = this.#encoder("standing");
+    const copies: GPUBuffer[] = [];
+    const copy = (noun: string, source: GPUBuffer, bytes: number): GPUBuffer => {
+      const buffer = this.#workspace.buffer(noun, bytes, USAGE.STORAGE | USAGE.COPY_SRC | USAGE.COPY_DST);
+      copies.push(buffer);
+      encoder.copyBufferToBuffer(source, 0, buffer, 0, bytes);
+      return buffer;
+    };
+    const records = copy("records", this.#workspace.records, 4 * RECORD_WORDS * rows);
+    const seen = looksBack ? copy("history-copy", history.buffer, history.rowBytes * rows) : history.buffer;
+    this.#device.queue.submit([encoder.finish()]);
+    return { records, history: seen, copies };
+  }
+
   // ---- candidates -------------------------------------------------------------------------------------------------
 
   /** Lists rows of a GPU buffer, from `firstRow` of the batch: filter them, count what is kept, make room, list. */
@@ -679,6 +725,7 @@ export class WebGpuEngine implements Engine {
     source: GPUBuffer,
     plans: readonly RowPlan[],
     firstRow: number,
+    standing: Standing,
   ): Promise<RowCandidates[]> {
     this.#usable();
     const { rows } = logits;
@@ -717,13 +764,12 @@ export class WebGpuEngine implements Engine {
           });
           const encoder = this.#encoder("candidates");
           if (copy !== undefined && filters) {
-            encoder.copyBufferToBuffer(this.history.buffer, firstRow * rowBytes, copy, 0, rows * rowBytes);
+            encoder.copyBufferToBuffer(standing.history, firstRow * rowBytes, copy, 0, rows * rowBytes);
           }
           if (staged && filters) {
             // Stages may look at where a row stands.
             const recordBytes = 4 * RECORD_WORDS;
-            const { records: all } = this.#workspace;
-            encoder.copyBufferToBuffer(all, firstRow * recordBytes, records, 0, rows * recordBytes);
+            encoder.copyBufferToBuffer(standing.records, firstRow * recordBytes, records, 0, rows * recordBytes);
           }
           const controls = this.#place(encoder, chunks, ring, { calls, history: copy ?? this.history.buffer });
           const pass = encoder.beginComputePass({ label: "webgpu-token-sampler.candidates" });

@@ -79,7 +79,7 @@ async function compileKernel(
   if (error !== undefined) throw error;
   return device.createComputePipelineAsync(describe(device, name, module, layouts, tuning, PLAIN)).catch((cause) => {
     throw new UnfitDeviceError(
-      `webgpu-token-sampler: this device makes no pipeline of the shader ${name}: ${String(cause)}`,
+      `webgpu-token-sampler: the shader ${name} does not compile on this device:\n${String(cause)}`,
       { cause },
     );
   });

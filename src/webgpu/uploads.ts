@@ -18,6 +18,8 @@ export interface Uploaded {
   readonly source: GPUBuffer;
   /** Of the call. */
   readonly firstRow: number;
+  /** Whether no part comes after it. */
+  readonly last: boolean;
 }
 
 /** What goes up, and how much of it at once. */
@@ -45,7 +47,7 @@ export class Uploads {
   }
 
   /** The parts of a call, each with its logits on the GPU. Each must be submitted before the next is asked for. */
-  *parts(logits: LogitsView): Generator<Uploaded & { readonly last: boolean }> {
+  *parts(logits: LogitsView): Generator<Uploaded> {
     if (isGPUBuffer(logits.source)) {
       yield { view: logits, source: logits.source, firstRow: 0, last: true };
       return;
@@ -72,7 +74,7 @@ export class Uploads {
       for (const { firstRow, rows } of parts) {
         const rowMap = logits.rowMap?.slice(firstRow, firstRow + rows);
         const offset = rowMap === undefined ? logits.offset + firstRow * logits.rowStride : logits.offset;
-        yield { view: { ...logits, offset, rows, rowMap }, source, firstRow };
+        yield { view: { ...logits, offset, rows, rowMap }, source, firstRow, last: firstRow + rows === logits.rows };
       }
       return;
     }
@@ -87,7 +89,7 @@ export class Uploads {
       try {
         this.#write(buffer, words);
         const view = { source: buffer, offset: 0, rowStride: this.#vocabSize, rows, rowMap };
-        yield { view, source: buffer, firstRow };
+        yield { view, source: buffer, firstRow, last: index === parts.length - 1 };
       } finally {
         this.#workspace.release(buffer);
       }

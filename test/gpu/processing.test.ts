@@ -766,6 +766,25 @@ describe("history", () => {
     }
     engines.gpu.destroy();
   });
+
+  test("a call in several parts sees the histories as they stood when it was made", async () => {
+    const engines = await pair({ vocabSize: V, maxBatch: ROWS, maxHistory: 8 }, { bytes: 8 * V });
+    const params = { noRepeatNgramSize: 1, topK: 9 };
+    for (const call of ["candidates", "maskLogits", "renormalize"] as const) {
+      const [actual, expected] = [engines.gpu, engines.cpu].map((each) => {
+        for (let row = 0; row < ROWS; row++) each.history.set(row, [row]);
+        const pending = each[call](logits, params);
+        for (let row = 0; row < ROWS; row++)
+          each.history.set(
+            row,
+            Array.from({ length: 8 }, (_, id) => 8 * row + id),
+          );
+        return pending;
+      });
+      expect(await actual, call).toEqual(await expected);
+    }
+    engines.gpu.destroy();
+  });
 });
 
 describe("nothing is spent on what is off", () => {

@@ -122,6 +122,22 @@ test("maskLogits and renormalize give what stages keep and how they weigh it, an
   gpu.destroy();
 });
 
+test("calls in several parts see the states as they stood when they were made", async () => {
+  const { gpu, cpu } = await pair({ vocabSize: 203, maxBatch: 3, __chunk: { bytes: 1700 } });
+  const logits = batch(["flat"], 203, 3, 4);
+  const params = { mirostat: 2, mirostatTau: 2, temperature: 1.3, seed: 5n } as const;
+  for (const call of ["candidates", "maskLogits"] as const) {
+    const [actual, expected] = [gpu, cpu].map((each) => {
+      void each.sample(logits, params);
+      const pending = each[call](logits, params);
+      each.state.reset();
+      return pending;
+    });
+    expect(await actual, call).toEqual(await expected);
+  }
+  gpu.destroy();
+});
+
 test.each(["float16", "bfloat16"] as const)("%s", async (logitsType) => {
   const engines = await pair({ vocabSize: 603, maxBatch: inputNames.length, logitsType });
   const convert = logitsType === "float16" ? floatToHalf : floatToBfloat;
