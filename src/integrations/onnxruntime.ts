@@ -10,6 +10,7 @@ import { show } from "../check.ts";
 import { planRows, refuseDraws, type SamplingParams } from "../params.ts";
 import { MAX_HISTORY } from "../processing.ts";
 import type { LogitsType } from "../reference/convert.ts";
+import { NO_TOKEN } from "../reference/numeric.ts";
 import { type BatchParams, createSampler, type Sampler } from "../sampler.ts";
 import type { GPUBuffer, GPUDevice } from "../webgpu-types.ts";
 import { type FinishReason, type StreamOptions, streamTokens, type TokenSource, type TokenStep } from "./stream.ts";
@@ -256,7 +257,7 @@ export interface GenerateOptions extends StreamOptions {
   readonly params?: BatchParams;
   /** Tokens in the vocabulary, where the model's logits are padded to more. Default: the last dimension of the logits. */
   readonly vocabSize?: number;
-  /** What fills up shorter rows. Default 0. */
+  /** What fills up shorter rows, and rows that have no candidate left. Default 0. */
   readonly padToken?: number;
 }
 
@@ -303,16 +304,22 @@ class CpuSampler {
   readonly #ort: OrtModule;
   readonly sampler: Sampler;
   readonly #keep: number;
+  readonly #padToken: number;
   readonly #log: Uint32Array[] = [];
 
-  private constructor(ort: OrtModule, sampler: Sampler, keep: number) {
+  private constructor(ort: OrtModule, sampler: Sampler, keep: number, padToken: number) {
     this.#ort = ort;
     this.sampler = sampler;
     this.#keep = keep;
+    this.#padToken = padToken;
   }
 
-  static async create(ort: OrtModule, { keep, ...options }: Required<OrtSamplerOptions>): Promise<CpuSampler> {
-    return new CpuSampler(ort, await createSampler({ ...options, engine: "cpu" }), keep);
+  static async create(
+    ort: OrtModule,
+    { keep, ...options }: Required<OrtSamplerOptions>,
+    padToken: number,
+  ): Promise<CpuSampler> {
+    return new CpuSampler(ort, await createSampler({ ...options, engine: "cpu" }), keep, padToken);
   }
 
   async sample(logits: OrtTensor, params: BatchParams): Promise<OrtTensor> {
@@ -326,7 +333,8 @@ class CpuSampler {
     const { tokens } = await this.sampler.sample({ data: bits, ...lastPosition(logits, this.sampler) }, params);
     this.#log.push(tokens);
     if (this.#log.length > this.#keep) this.#log.shift();
-    return new this.#ort.Tensor("int64", BigInt64Array.from(tokens, BigInt), [tokens.length, 1]);
+    const ids = BigInt64Array.from(tokens, (token) => BigInt(token === NO_TOKEN ? this.#padToken : token));
+    return new this.#ort.Tensor("int64", ids, [tokens.length, 1]);
   }
 
   fetch(count: number): Uint32Array {
@@ -357,6 +365,8 @@ class Decoder implements TokenSource {
   readonly #padding: readonly number[];
   /** Without a cache: the rows so far, all of one length. */
   readonly #texts: number[][];
+  /** Rows that had no candidate in a step that has been fetched. */
+  readonly #empty = new Set<number>();
   readonly #cache = new Map<string, OrtTensor>();
   #sampler: OrtSampler | CpuSampler | undefined;
   #next: OrtTensor | undefined;
@@ -375,7 +385,9 @@ class Decoder implements TokenSource {
 
   async step(index: number): Promise<void> {
     const cached = hasCache(this.#session);
-    const feeds = this.#feeds(index > 0 && cached);
+    const onlyNext = index > 0 && cached;
+    if (onlyNext) this.#pad();
+    const feeds = this.#feeds(onlyNext);
     let outputs: { readonly [name: string]: OrtTensor };
     try {
       outputs = await this.#session.run(feeds as never);
@@ -405,8 +417,22 @@ class Decoder implements TokenSource {
 
   async fetch(_first: number, count: number): Promise<Uint32Array> {
     const tokens = await this.#sampler!.fetch(count);
-    if (!hasCache(this.#session)) this.#texts.forEach((ids, row) => ids.push(tokens[row]!));
+    tokens.forEach((token, index) => {
+      if (token === NO_TOKEN) this.#empty.add(index % this.rows);
+    });
+    if (!hasCache(this.#session)) {
+      const { padToken } = this.#options;
+      this.#texts.forEach((ids, row) => ids.push(tokens[row] === NO_TOKEN ? padToken : tokens[row]!));
+    }
     return tokens;
+  }
+
+  /** Keeps what is no token from a model that looks it up, which would end the other rows, too. */
+  #pad(): void {
+    if (!(this.#sampler instanceof OrtSampler)) return;
+    const ids = this.#next!.gpuBuffer as GPUBuffer;
+    const padding = Uint32Array.of(this.#options.padToken, 0);
+    for (const row of this.#empty) this.#sampler.device.queue.writeBuffer(ids, row * 8, padding);
   }
 
   close(): void {
@@ -430,7 +456,7 @@ class Decoder implements TokenSource {
     const made =
       logits.location === "gpu-buffer"
         ? await createOrtSampler(this.#ort, options)
-        : await CpuSampler.create(this.#ort, options);
+        : await CpuSampler.create(this.#ort, options, this.#options.padToken);
     if (looksBack) for (const [row, ids] of this.#prompt.entries()) made.sampler.history.set(row, ids);
     return made;
   }
@@ -455,7 +481,7 @@ class Decoder implements TokenSource {
       } else if (name === "position_ids") {
         feeds[name] = integers([rows, total - from], (row, column) => Math.max(0, from + column - this.#padding[row]!));
       } else if (name.startsWith("past_key_values.")) {
-        const cached = this.#cache.get(name) ?? this.#empty(name, type, shape);
+        const cached = this.#cache.get(name) ?? this.#emptyCache(name, type, shape);
         this.#cache.set(name, cached);
         feeds[name] = cached;
       } else {
@@ -468,7 +494,7 @@ class Decoder implements TokenSource {
   }
 
   /** A cache of nothing: `[rows, heads, 0, size]`. */
-  #empty(name: string, type: string | undefined, shape: readonly (number | string)[] = []): OrtTensor {
+  #emptyCache(name: string, type: string | undefined, shape: readonly (number | string)[] = []): OrtTensor {
     const dims = shape.map((dim, axis) => (typeof dim === "number" ? dim : axis === 0 ? this.rows : 0));
     if (type === "float32") return new this.#ort.Tensor(type, new Float32Array(0), dims);
     if (type === "float16") return new this.#ort.Tensor(type, new Uint16Array(0), dims);

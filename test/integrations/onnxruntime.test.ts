@@ -10,6 +10,7 @@ import {
   type GenerateOptions,
   type OrtSession,
 } from "../../src/integrations/onnxruntime.ts";
+import { NO_TOKEN } from "../../src/reference/numeric.ts";
 import { bufferOf } from "../support/device.ts";
 import { batch } from "../support/inputs.ts";
 
@@ -178,6 +179,37 @@ describe("generate", () => {
     expect(() => generate(ort, session, { prompt: [], maxTokens: 1 })).toThrow(/^prompt: /);
     expect(() => generate(ort, session, { prompt: [[1], []], maxTokens: 1 })).toThrow(/^prompt: .* row 1/);
     expect(() => generate(ort, session, { prompt: [1], maxTokens: 0 })).toThrow(/^maxTokens: /);
+  });
+
+  test("a row without a candidate ends alone, wherever the model looks its tokens up", async () => {
+    const onWasm = await loadModel(ort, "/demo/model/tales", { device: "wasm" });
+    const two = [prompt[0]!, PROMPT];
+    const logits = model.session.outputMetadata.find(({ name }) => name === "logits") as { shape: readonly number[] };
+    const nothing = new Uint32Array(Math.ceil(logits.shape.at(-1)! / 32));
+    const greedy = { temperature: 0 };
+    for (const [from, fetchEvery] of [
+      [counted(onWasm.session), 1],
+      [counted(onWasm.session), 3],
+      [session, 1],
+      [session, 3],
+    ] as const) {
+      const given: (number | bigint)[] = [];
+      const watched: OrtSession = {
+        ...from,
+        run: (feeds: { readonly input_ids: ort.Tensor }) => {
+          if (from !== session) given.push(...(feeds.input_ids.data as BigInt64Array));
+          return from.run(feeds as never);
+        },
+      };
+      const all = await write({ prompt: two, params: [greedy, greedy], maxTokens: 6 }, from);
+      const steps = await write(
+        { prompt: two, params: [greedy, { allowedTokens: nothing }], maxTokens: 6, fetchEvery, padToken: 5 },
+        watched,
+      );
+      expect(steps).toEqual(all.map(([token]) => [token, NO_TOKEN]));
+      if (from !== session) expect(given.slice(-2)[1], "what the ended row is fed").toBe(5n);
+    }
+    await onWasm.release();
   });
 
   test("shorter rows are filled up on the left, and that changes nothing", async () => {
