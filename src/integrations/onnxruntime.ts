@@ -287,11 +287,12 @@ export function generate(
       throw new TypeError(`prompt: expected one or more token ids in row ${row}, got ${show(ids)}`);
     }
   }
-  const keep = hasCache(session) ? (stream.fetchEvery ?? 1) : 1;
+  const fetchEvery = hasCache(session) ? (stream.fetchEvery ?? 1) : 1;
   const { maxTokens } = stream;
+  const keep = Math.min(fetchEvery, maxTokens);
   return streamTokens(() => new Decoder(ort, session, rows, { params, vocabSize, padToken, keep, maxTokens }), {
     ...stream,
-    fetchEvery: keep,
+    fetchEvery,
   });
 }
 

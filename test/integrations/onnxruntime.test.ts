@@ -212,6 +212,11 @@ describe("generate", () => {
     await onWasm.release();
   });
 
+  test("what is kept until it is fetched is never more than the text", async () => {
+    const options = { maxTokens: 3, params: { seed: 1n } };
+    expect(await write({ ...options, fetchEvery: 2 ** 40 })).toEqual(await write(options));
+  });
+
   test("shorter rows are filled up on the left, and that changes nothing", async () => {
     // Greedy, and the best token far ahead: sums in another order must not decide.
     const together = await write({ prompt, params: { temperature: 0 }, maxTokens: 6 });
