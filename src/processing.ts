@@ -59,7 +59,7 @@ export interface ProcessingParams {
   readonly forcedToken?: number;
   /** Tokens that must not be drawn before the row has `minTokens` tokens of output. */
   readonly stopTokens?: TokenList;
-  /** How many tokens of output a row has at least; see `stopTokens`. Integer, at least 0. Default 0. Needs the history. */
+  /** How many tokens of output a row has at least; needs `stopTokens`, which may be an empty list. Integer, at least 0. Default 0. Needs the history. */
   readonly minTokens?: number;
   /** Sequences that must not appear: the last token of one is banned where the others have just been said. More than one token needs the history. */
   readonly badWords?: readonly TokenList[];
@@ -195,6 +195,9 @@ export function planProcess(
   const banned = maskOf(params.bannedTokens, vocabSize, `${at}.bannedTokens`, row);
   const stops = idsOf(params.stopTokens, vocabSize, `${at}.stopTokens`);
   const minTokens = count(params.minTokens, `${at}.minTokens`);
+  if (minTokens > 0 && params.stopTokens === undefined) {
+    fail(`${at}.minTokens`, minTokens, "0 without stopTokens, the tokens that must not come before");
+  }
   const words = badWordsOf(params.badWords, vocabSize, `${at}.badWords`);
   const ngram = count(params.noRepeatNgramSize, `${at}.noRepeatNgramSize`);
   const [biasIds, biases] = biasOf(params.logitBias, vocabSize, `${at}.logitBias`);

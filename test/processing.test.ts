@@ -30,6 +30,7 @@ describe("bad parameters name the parameter and the value", () => {
     [{ forcedToken: -1 }, RangeError, /params\.forcedToken: .*got -1/],
     [{ stopTokens: [0.5] }, RangeError, /params\.stopTokens: .*got 0.5/],
     [{ minTokens: 1.5 }, RangeError, /params\.minTokens: .*got 1.5/],
+    [{ minTokens: 10 }, RangeError, /params\.minTokens: expected 0 without stopTokens, .*got 10/],
     [{ badWords: [[1], []] }, RangeError, /params\.badWords\[1\]: expected at least one token/],
     [{ badWords: any([1]) }, TypeError, /params\.badWords\[0\]: .*got 1/],
     [{ badWords: any("word") }, TypeError, /params\.badWords: expected an array of token sequences/],

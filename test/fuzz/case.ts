@@ -296,10 +296,12 @@ function paramsOf(row: FuzzRow, { vocabSize: vocab, maxHistory, told, draws }: F
   };
   if (process === undefined) return params;
   const all = randomProcessing(new Random(process.seed + 1), vocab, saidBy(process, vocab, maxHistory), true);
-  const possible: readonly string[] = maxHistory > 0 ? process.names : LOOKS_AT_NOTHING;
-  const asked = Object.entries(all).filter(
-    ([name]) => possible.includes(name) && process.names.includes(name as keyof ProcessingParams),
+  // A minimum without stop tokens is refused.
+  const names: readonly string[] = process.names.filter(
+    (name) => name !== "minTokens" || process.names.includes("stopTokens"),
   );
+  const possible: readonly string[] = maxHistory > 0 ? names : LOOKS_AT_NOTHING;
+  const asked = Object.entries(all).filter(([name]) => possible.includes(name) && names.includes(name));
   return { ...Object.fromEntries(asked), ...params };
 }
 

@@ -171,7 +171,7 @@ test("nothing asked, nothing done: the same array comes back", () => {
     {},
     { repetitionPenalty: 1, frequencyPenalty: 0, presencePenalty: 0, penaltyWindow: 64 },
     { logitBias: {}, suppressTokens: [], badWords: [], noRepeatNgramSize: 0, dry: { multiplier: 0 } },
-    { logitBias: { 1: 0 }, minTokens: 5 },
+    { logitBias: { 1: 0 }, minTokens: 5, stopTokens: [] },
     { stopTokens: [1] },
   ];
   for (const params of off) {
