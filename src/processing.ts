@@ -291,10 +291,7 @@ function maskOf(
   const needed = stride === undefined ? words : (of - 1) * stride + words;
   if (ArrayBuffer.isView(mask) ? length !== needed : length < needed) {
     const rows = of === 1 || !ArrayBuffer.isView(mask) ? "" : `, or ${words * of} for ${of} rows`;
-    const all = stride === undefined || of === 1 ? "" : ` in ${of} rows with stride ${stride}`;
-    throw new RangeError(
-      `${at}: expected ${needed} words for ${vocabSize} tokens${all}${rows}, got ${Math.max(length, 0)}`,
-    );
+    throw new RangeError(`${at}: expected ${needed} words for ${vocabSize} tokens${rows}, got ${Math.max(length, 0)}`);
   }
   const perRow = of > 1 && stride !== undefined;
   const start = offset + index * (stride ?? 0);
@@ -305,9 +302,7 @@ function maskOf(
 function maskStride(value: number | undefined, words: number, at: string, forAll: boolean): number | undefined {
   if (value === undefined) return undefined;
   if (!forAll) {
-    throw new TypeError(
-      `${at}.rowStride: expected none in the parameters of a single row, which has one mask at offset`,
-    );
+    throw new TypeError(`${at}.rowStride: expected none in the parameters of a single row`);
   }
   const stride = count(value, `${at}.rowStride`);
   if (stride < words) fail(`${at}.rowStride`, value, `an integer, ${words} or more`);

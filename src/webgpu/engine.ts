@@ -34,7 +34,7 @@ import { type GpuHistory, historyRowBytes, markWordsOf, type PlacedControls, Pro
 import { CHECK_HISTORY, CHECK_ROWS, CHECK_VOCAB, selfCheck } from "./self-check.ts";
 import { GpuState, type ReadBack } from "./state.ts";
 import { type Tuning, tuningFor } from "./tuning.ts";
-import { Uploads } from "./uploads.ts";
+import { type Uploaded, Uploads } from "./uploads.ts";
 import { type CallRing, USAGE, Workspace } from "./workspace.ts";
 
 /** Rows of one dispatch at most. */
@@ -105,22 +105,17 @@ function groupsOf(vocabSize: number, { quads, lanes }: Tuning): number {
 }
 
 /**
- * Refuses what would fail in every call: memory of all rows that cannot be bound at once, rows that take too many workgroups.
+ * Refuses what would fail in every call: histories that cannot be bound at once, rows that take too many workgroups.
  *
  * @throws RangeError that names the option and the device's limit
  */
 function checkSizes({ device, vocabSize, maxBatch, maxHistory }: WebGpuOptions, tuning: Tuning): void {
   const { maxStorageBufferBindingSize: most, maxComputeWorkgroupsPerDimension: mostGroups } = device.limits;
-  const memory = [
-    ["maxBatch", `the records of ${maxBatch} rows`, 4 * RECORD_WORDS * maxBatch],
-    ["maxHistory", `${maxBatch} histories of ${maxHistory} tokens`, historyRowBytes(maxHistory) * maxBatch],
-  ] as const;
-  for (const [name, what, bytes] of memory) {
-    if (bytes > most) {
-      throw new RangeError(
-        `${name}: ${what} take ${bytes} bytes, but the device's maxStorageBufferBindingSize is ${most}`,
-      );
-    }
+  const bytes = historyRowBytes(maxHistory) * maxBatch;
+  if (maxHistory > 0 && bytes > most) {
+    throw new RangeError(
+      `maxHistory: ${maxBatch} rows of ${maxHistory} tokens take ${bytes} bytes, but the device's maxStorageBufferBindingSize is ${most}`,
+    );
   }
   const items = Math.max(groupsOf(vocabSize, tuning), markWordsOf(vocabSize));
   const workgroups = Math.ceil(items / tuning.streamWorkgroup);
@@ -290,16 +285,9 @@ export class WebGpuEngine implements Engine {
   async candidates(logits: LogitsView, plans: readonly RowPlan[]): Promise<RowCandidates[]> {
     const lists: RowCandidates[] = [];
     if (isGPUBuffer(logits.source)) return this.#list(logits, logits.source, plans, 0, this.#standing);
-    let standing = this.#standing;
-    try {
-      for (const { view, source, firstRow, last } of this.#uploads.held(logits)) {
-        if (firstRow === 0 && !last) standing = this.#copyStanding(logits.rows, plans);
-        const ofPart = plans.slice(firstRow, firstRow + view.rows);
-        lists.push(...(await this.#list(view, source, ofPart, firstRow, standing)));
-      }
-    } finally {
-      for (const buffer of standing.copies) this.#workspace.release(buffer);
-    }
+    await this.#inParts(logits, plans, Infinity, async ({ view, source, firstRow }, ofPart, standing) => {
+      lists.push(...(await this.#list(view, source, ofPart, firstRow, standing)));
+    });
     return lists;
   }
 
@@ -315,30 +303,23 @@ export class WebGpuEngine implements Engine {
     const bytes = narrow ? 2 : 4;
     const all = narrow ? new Uint16Array(logits.rows * vocabSize) : new Float32Array(logits.rows * vocabSize);
     const most = Math.max(1, Math.floor((this.#bufferLimit - 4) / (vocabSize * bytes)));
-    let standing = this.#standing;
-    try {
-      for (const { view, firstRow, last } of this.#uploads.held(logits, most)) {
-        if (firstRow === 0 && !last) standing = this.#copyStanding(logits.rows, plans);
-        const size = Math.ceil((view.rows * vocabSize * bytes) / 4) * 4;
-        const target = this.#workspace.buffer("output", size, USAGE.STORAGE | USAGE.COPY_SRC);
-        try {
-          const words = await this.#run(size, (readback) => {
-            const encoder = this.#encoder("write");
-            const place = { buffer: target, offset: 0, rowStride: vocabSize, type: output };
-            const ofPart = plans.slice(firstRow, firstRow + view.rows);
-            this.#recordWrite(encoder, view, place, ofPart, { firstRow, waits: false }, standing);
-            encoder.copyBufferToBuffer(target, 0, readback, 0, size);
-            this.#device.queue.submit([encoder.finish()]);
-          });
-          const made = narrow ? new Uint16Array(words.buffer) : new Float32Array(words.buffer);
-          all.set(made.subarray(0, view.rows * vocabSize), firstRow * vocabSize);
-        } finally {
-          this.#workspace.release(target);
-        }
+    await this.#inParts(logits, plans, most, async ({ view, firstRow }, ofPart, standing) => {
+      const size = Math.ceil((view.rows * vocabSize * bytes) / 4) * 4;
+      const target = this.#workspace.buffer("output", size, USAGE.STORAGE | USAGE.COPY_SRC);
+      try {
+        const words = await this.#run(size, (readback) => {
+          const encoder = this.#encoder("write");
+          const place = { buffer: target, offset: 0, rowStride: vocabSize, type: output };
+          this.#recordWrite(encoder, view, place, ofPart, { firstRow, waits: false }, standing);
+          encoder.copyBufferToBuffer(target, 0, readback, 0, size);
+          this.#device.queue.submit([encoder.finish()]);
+        });
+        const made = narrow ? new Uint16Array(words.buffer) : new Float32Array(words.buffer);
+        all.set(made.subarray(0, view.rows * vocabSize), firstRow * vocabSize);
+      } finally {
+        this.#workspace.release(target);
       }
-    } finally {
-      for (const buffer of standing.copies) this.#workspace.release(buffer);
-    }
+    });
     return all;
   }
 
@@ -659,7 +640,7 @@ export class WebGpuEngine implements Engine {
         const broken = await this.#further.problem();
         if (broken !== undefined) throw broken;
         throw new TypeError(
-          `webgpu-token-sampler: the GPU refused the call. Logits and masks in buffers have to be of this sampler's device, and not destroyed. ${invalid!.message}`,
+          `webgpu-token-sampler: the GPU refused the call. Logits and masks must be in buffers of this sampler's device that are not destroyed. ${invalid!.message}`,
         );
       }
       if (mapped.status === "rejected") throw await this.#mappingError(mapped.reason);
@@ -693,6 +674,25 @@ export class WebGpuEngine implements Engine {
   }
 
   // ---- where rows stand -------------------------------------------------------------------------------------------
+
+  /** Does the work of a call that waits for the GPU between its parts: each finds the rows as they stood when it was made. */
+  async #inParts(
+    logits: LogitsView,
+    plans: readonly RowPlan[],
+    mostRows: number,
+    work: (part: Uploaded, plans: readonly RowPlan[], standing: Standing) => Promise<void>,
+  ): Promise<void> {
+    let standing = this.#standing;
+    try {
+      for (const part of this.#uploads.held(logits, mostRows)) {
+        const { firstRow, last, view } = part;
+        if (firstRow === 0 && !last) standing = this.#copyStanding(logits.rows, plans);
+        await work(part, plans.slice(firstRow, firstRow + view.rows), standing);
+      }
+    } finally {
+      for (const buffer of standing.copies) this.#workspace.release(buffer);
+    }
+  }
 
   /** As drawn tokens change it. */
   get #standing(): Standing {

@@ -78,11 +78,12 @@ async function compileKernel(
   const error = await problem;
   if (error !== undefined) throw error;
   return device.createComputePipelineAsync(describe(device, name, module, layouts, tuning, PLAIN)).catch((cause) => {
-    throw new UnfitDeviceError(
-      `webgpu-token-sampler: the shader ${name} does not compile on this device:\n${String(cause)}`,
-      { cause },
-    );
+    throw uncompiled(name, String(cause));
   });
+}
+
+function uncompiled(name: string, why: string): Error {
+  return new UnfitDeviceError(`webgpu-token-sampler: the shader ${name} does not compile on this device:\n${why}`);
 }
 
 /** Makes a shader module; `problem` says, later, what is wrong with it, if anything. */
@@ -108,9 +109,7 @@ function moduleOf(
       const near = lines[lineNum - 1]?.slice(Math.max(linePos - 81, 0), linePos + 80) ?? "";
       return `  ${label}:${lineNum}:${linePos} ${message}\n    ${near}`;
     });
-    return new UnfitDeviceError(
-      `webgpu-token-sampler: the shader ${name} does not compile on this device:\n${text.join("\n")}`,
-    );
+    return uncompiled(name, text.join("\n"));
   };
   return { module, problem: find() };
 }

@@ -250,7 +250,9 @@ describe("bad input on the GPU", () => {
     for (const buffer of [foreign, destroyed]) {
       const error = await failure(() => one.sample(buffer, { seed: 1n }));
       expect(error).toBeInstanceOf(TypeError);
-      expect(error.message).toMatch(/the GPU refused the call\. Logits .* of this sampler's device, and not destroyed/);
+      expect(error.message).toMatch(
+        /the GPU refused the call\. Logits .* of this sampler's device that are not destroyed/,
+      );
       expect(await failure(() => one.candidates(buffer, { seed: 1n }))).toBeInstanceOf(TypeError);
       expect(await one.sample(logits, { seed: 1n, position: 3 })).toEqual(expected);
     }
