@@ -35,13 +35,37 @@ fn raise_repeat(id: u32, length: u32) {
   }
 }
 
+// Breakers come in ascending order.
 fn is_breaker(control: Control, token: u32) -> bool {
-  for (var i = 0u; i < control.breakers.y; i++) {
-    if (controls[control.breakers.x + i] == token) {
-      return true;
+  var low = 0u;
+  var high = control.breakers.y;
+  while (low < high) {
+    let middle = (low + high) / 2u;
+    if (controls[control.breakers.x + middle] < token) {
+      low = middle + 1u;
+    } else {
+      high = middle;
     }
   }
-  return false;
+  return low < control.breakers.y && controls[control.breakers.x + low] == token;
+}
+
+var<workgroup> nearest_breaker: atomic<u32>; // from the row's end
+
+// How many of the row's last tokens have no breaker among them, exactly up to `most`. All invocations call it.
+fn unbroken_run(control: Control, row: HistoryRow, most: u32, lid: u32) -> u32 {
+  if (lid == 0u) {
+    atomicStore(&nearest_breaker, row.length);
+  }
+  workgroupBarrier();
+  for (var i = lid; i < min(most, row.length); i += WORKGROUP_SIZE) {
+    if (is_breaker(control, history[place_of(row, row.length - 1u - i)])) {
+      atomicMin(&nearest_breaker, i);
+      break;
+    }
+  }
+  workgroupBarrier();
+  return atomicLoad(&nearest_breaker);
 }
 
 // How far the tokens in front of the i-th are also the row's last ones.
@@ -66,6 +90,8 @@ fn count_main(
   let stride = workgroups.x * WORKGROUP_SIZE;
   marks = index * overlay_stride();
   lead = row_of(index).lead;
+  let longest = select(0u, control.dry_allowed + control.dry.y - 1u, (control.flags & DRY) != 0u);
+  let unbroken = unbroken_run(control, said, longest, lid);
 
   for (var i = start; i < control.bias.y; i += stride) {
     touch(controls[control.bias.x + i]);
@@ -113,17 +139,8 @@ fn count_main(
   }
   if ((control.flags & DRY) != 0u) {
     let first = said.length - min(control.dry_window, said.length);
-    let longest = control.dry_allowed + control.dry.y - 1u;
     for (var i = first + 1u + start; i < said.length; i += stride) {
-      let most = min(longest, i - first);
-      var same = 0u;
-      while (same < most) {
-        let token = history[place_of(said, said.length - 1u - same)];
-        if (history[place_of(said, i - 1u - same)] != token || is_breaker(control, token)) {
-          break;
-        }
-        same++;
-      }
+      let same = run_before(said, i, min(min(longest, i - first), unbroken));
       if (same >= control.dry_allowed) {
         let id = history[place_of(said, i)];
         touch(id);

@@ -356,7 +356,7 @@ function dryOf(dry: DryParams | undefined, vocabSize: number, at: string): DryPl
   if (!(Number.isInteger(allowedLength) && allowedLength >= 1 && allowedLength <= 1024)) {
     fail(`${at}.allowedLength`, allowedLength, "an integer from 1 to 1024");
   }
-  const breakers = idsOf(dry.sequenceBreakers, vocabSize, `${at}.sequenceBreakers`);
+  const breakers = idsOf(dry.sequenceBreakers, vocabSize, `${at}.sequenceBreakers`).sort();
   const window = count(dry.window, `${at}.window`) || WHOLE_HISTORY;
   if (multiplier === 0) return undefined;
   const penalties = [multiplier];

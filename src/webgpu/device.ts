@@ -20,7 +20,7 @@ export async function requestDevice(required: boolean): Promise<GPUDevice | unde
   }
 }
 
-/** A device that the kernels cannot be trusted to: it does not compile them, or draws other tokens than the reference. */
+/** A device that the kernels cannot be trusted to: it does not compile them, or draws, or is known to draw, other tokens than the reference. */
 export class UnfitDeviceError extends Error {}
 
 const losses = new WeakMap<GPUDevice, { info?: GPUDeviceLostInfo }>();

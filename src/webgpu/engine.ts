@@ -33,7 +33,7 @@ import {
 import { type GpuHistory, historyRowBytes, markWordsOf, type PlacedControls, Processing } from "./processing.ts";
 import { CHECK_HISTORY, CHECK_ROWS, CHECK_VOCAB, selfCheck } from "./self-check.ts";
 import { GpuState, type ReadBack } from "./state.ts";
-import { type Tuning, tuningFor } from "./tuning.ts";
+import { checkVocabulary, type Tuning, tuningFor } from "./tuning.ts";
 import { type Uploaded, Uploads } from "./uploads.ts";
 import { type CallRing, USAGE, Workspace } from "./workspace.ts";
 
@@ -163,6 +163,7 @@ export class WebGpuEngine implements Engine {
         );
       }
     }
+    checkVocabulary(device, options.vocabSize);
     const tuning = tuningFor(device, logitsType !== "float32", options.tuning);
     checkSizes(options, tuning);
     const pipelines = await pipelinesFor(device, logitsType, tuning);

@@ -223,6 +223,9 @@ export function historyRowBytes(maxHistory: number): number {
   return 4 * (STATE_WORDS + maxHistory);
 }
 
+/** Tokens that a dispatch appends to a row at most: one invocation does, and llvmpipe gives it 65,535 iterations. */
+const MOST_APPENDED = 2 ** 14;
+
 /** The rows' tokens, on the GPU. */
 export class GpuHistory implements EngineHistory {
   readonly #device: GPUDevice;
@@ -271,15 +274,18 @@ export class GpuHistory implements EngineHistory {
   append(row: number, tokens: Uint32Array): void {
     const { STORAGE, COPY_DST } = USAGE;
     const incoming = this.#workspace.buffer("incoming", tokens.byteLength, STORAGE | COPY_DST);
-    const job = this.#job([this.#shape.maxHistory, row, 1, tokens.length, 0, tokens.length]);
+    const jobs: GPUBuffer[] = [];
+    for (let first = 0; first < tokens.length; first += MOST_APPENDED) {
+      const count = Math.min(MOST_APPENDED, tokens.length - first);
+      jobs.push(this.#job([this.#shape.maxHistory, row, 1, count, first, count]));
+    }
     this.#device.queue.writeBuffer(incoming, 0, tokens as Uint32Array<ArrayBuffer>);
     recorded(this.#device, undefined, "history.append", (encoder) => {
       const pass = encoder.beginComputePass({ label: "webgpu-token-sampler.append" });
-      this.#append(pass, this.#group(job, incoming), 1);
+      for (const job of jobs) this.#append(pass, this.#group(job, incoming), 1);
       pass.end();
     });
-    this.#workspace.release(incoming);
-    this.#workspace.release(job);
+    for (const buffer of [incoming, ...jobs]) this.#workspace.release(buffer);
   }
 
   /** Records that the tokens which a dispatch has drawn are appended. */

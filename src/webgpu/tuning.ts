@@ -1,4 +1,5 @@
 import { show } from "../check.ts";
+import { UnfitDeviceError } from "./device.ts";
 
 /**
  * How the kernels are cut to the adapter. None of it changes a result.
@@ -25,7 +26,7 @@ export type AdapterClass = "gpu" | "swiftshader" | "llvmpipe";
  * - `swiftshader` runs four invocations side by side, and a barrier costs per four of them: workgroups of draw, which is full of
  *   barriers, are just four. Every invocation reads a contiguous run, which is where the fastest pure read is, too.
  * - `llvmpipe` (also called lavapipe) gives an invocation 65,535 loop iterations in all and then leaves every loop without a
- *   word, so draw has as many invocations as there may be: 4,096 iterations then cover the largest vocabulary.
+ *   word, so draw has as many invocations as there may be. What that is not enough for is refused: see `MOST_TOKENS`.
  * - `gpu`: full warps; 16 neighbouring invocations read 256 consecutive bytes at a time.
  */
 export const TUNINGS: Readonly<Record<AdapterClass, Tuning>> = {
@@ -33,6 +34,27 @@ export const TUNINGS: Readonly<Record<AdapterClass, Tuning>> = {
   llvmpipe: { streamWorkgroup: 32, drawWorkgroup: 256, lanes: 1, quads: 16, subgroups: false },
   gpu: { streamWorkgroup: 128, drawWorkgroup: 256, lanes: 16, quads: 16, subgroups: true },
 };
+
+/**
+ * Largest vocabulary of a class: on llvmpipe, wider rows take some invocations more iterations than they have, and come out
+ * wrong without a word. 2^19 is the largest that has been compared with the CPU engine there, with all filters and 64 draws.
+ */
+const MOST_TOKENS: Readonly<Partial<Record<AdapterClass, number>>> = { llvmpipe: 2 ** 19 };
+
+/**
+ * Refuses a vocabulary that a device's class of adapter is known to get wrong.
+ *
+ * @throws UnfitDeviceError
+ * @internal
+ */
+export function checkVocabulary(device: GPUDevice, vocabSize: number): void {
+  const most = MOST_TOKENS[adapterClass((device as { adapterInfo?: GPUAdapterInfo }).adapterInfo)];
+  if (most !== undefined && vocabSize > most) {
+    throw new UnfitDeviceError(
+      `vocabSize: expected at most ${most} on llvmpipe, got ${vocabSize}; "auto" takes the CPU`,
+    );
+  }
+}
 
 /**
  * Which class an adapter belongs to, from what it says of itself. A CPU of no known kind counts as llvmpipe, where

@@ -472,3 +472,19 @@ describe("a worker", () => {
     expect((await Promise.all(calls)).map(({ tokens }) => tokens)).toEqual(expected);
   });
 });
+
+test("a vocabulary that llvmpipe gets wrong is refused there, and only there", async () => {
+  const own = await requestDevice();
+  const adapterInfo = { vendor: "mesa", architecture: "", device: "", description: "llvmpipe (LLVM 15.0.6, 256 bits)" };
+  Object.defineProperty(own, "adapterInfo", { value: adapterInfo });
+  const options = { vocabSize: 524_289, device: own } as const;
+  await expect(createSampler({ ...options, engine: "webgpu" })).rejects.toThrow(
+    /^vocabSize: expected at most 524288 on llvmpipe.*got 524289/,
+  );
+  const instead = await createSampler(options);
+  expect(instead.engine).toBe("cpu");
+  own.destroy();
+  const elsewhere = await createSampler({ ...options, device });
+  expect(elsewhere.engine).toBe("webgpu");
+  elsewhere.destroy();
+});

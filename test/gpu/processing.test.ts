@@ -876,3 +876,26 @@ test("buffers that nobody can read are refused by name", async () => {
   );
   sampler.destroy();
 });
+
+test("long texts are appended in jobs, also round the ring, and repeats end at any of many breakers", async () => {
+  const [vocabSize, maxHistory] = [300, 40_000];
+  const gpu = await createSampler({ vocabSize, maxHistory, device, engine: "webgpu" });
+  const cpu = await createSampler({ vocabSize, maxHistory, engine: "cpu" });
+  const logits = new Float32Array(vocabSize).fill(5);
+  const sequenceBreakers = Array.from({ length: 200 }, (_, index) => 299 - index);
+  // A breaker so many tokens from the end: next to it, in front of a group of invocations, behind it, and out of reach.
+  for (const distance of [0, 1, 31, 32, 33, 70, 500, 39_000]) {
+    const tokens = Uint32Array.from({ length: maxHistory }, (_, index) => index % 3);
+    tokens[maxHistory - 1 - distance] = 150 + (distance % 7);
+    const texts = [];
+    for (const sampler of [gpu, cpu]) {
+      sampler.history.set(0, [7, 8]);
+      sampler.history.append(0, tokens.subarray(0, 100));
+      sampler.history.append(0, tokens);
+      const dry = { multiplier: 1e-3, base: 1.003, sequenceBreakers, window: 3000 };
+      texts.push([await sampler.history.read(0), await sampler.maskLogits(logits, { dry })]);
+    }
+    expect(texts[0], `a breaker ${distance} tokens from the end`).toEqual(texts[1]);
+  }
+  gpu.destroy();
+});

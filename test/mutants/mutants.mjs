@@ -651,7 +651,7 @@ export const mutants = [
     ["count: bad words backwards", "said.length - before + same)", "said.length - 1u - same)"],
     ["count: the first run is not looked at", "var i = run + start", "var i = run + 1u + start"],
     ["count: runs that are one too long", "let run = control.ngram - 1u;", "let run = control.ngram;"],
-    ["count: repeats reach across breakers", "|| is_breaker(control, token)", ""],
+    ["count: repeats reach across breakers", "min(min(longest, i - first), unbroken)", "min(longest, i - first)"],
     ["count: repeats reach in front of the window", "min(longest, i - first)", "longest"],
     [
       "count: DRY looks at the whole history",
