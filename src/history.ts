@@ -83,10 +83,8 @@ export class TokenHistory {
 
   /** Gives row `to` what row `from` has said, and leaves row `from` empty. */
   move(from: number, to: number, encoder?: GPUCommandEncoder): void {
-    if (from !== to) {
-      this.copy(from, to, encoder);
-      this.reset(from, encoder);
-    }
+    this.copy(from, to, encoder);
+    if (from !== to) this.reset(from, encoder);
   }
 
   /**

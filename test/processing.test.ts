@@ -165,6 +165,8 @@ test("drawn tokens are remembered, candidates are not; what was copied is change
   expect((await cpu.history.read(0)).output.length).toBe(3);
   expect([...(await cpu.history.read(1)).output]).toEqual([3, first[0]!, 7, 9]);
   cpu.history.move(1, 2);
+  cpu.history.move(2, 2);
+  expect(() => cpu.history.move(99, 99)).toThrow(/^from: expected a row from 0 to 2, got 99/);
   expect((await cpu.history.read(1)).output.length).toBe(0);
   // A row without a candidate has said nothing.
   await cpu.sample(logits, { allowedTokens: new Uint32Array(W) });
