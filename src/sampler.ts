@@ -63,8 +63,8 @@ export interface LogitsLayout {
   /** Elements from one row's start to the next one's, `vocabSize` or more. Default `vocabSize`. */
   readonly rowStride?: number;
   /**
-   * Number of rows of logits, 1 to `maxBatch`; with a `rowMap`, 1 or more. Default: one per parameter object if those are
-   * an array and there is no `rowMap`, else as many as fit.
+   * Number of rows of logits, 1 to `maxBatch`; with a `rowMap`, 1 or more. Default: as many as fit; in a
+   * buffer, one per parameter object if those are an array and there is no `rowMap`.
    */
   readonly rows?: number;
   /**

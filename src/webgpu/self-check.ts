@@ -9,7 +9,7 @@ import { processed } from "../reference/process.ts";
 /** Tokens of a row of the check. */
 export const CHECK_VOCAB = 3000;
 
-/** Every path of the kernels once. */
+/** Every path of the kernels that every sampler has, once; those that calls ask for are not compiled yet. */
 const SETS: readonly SamplingParams[] = [
   { temperature: 0 },
   { temperature: 1.5 },
