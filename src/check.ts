@@ -58,3 +58,17 @@ export function encoderOf(encoder: GPUCommandEncoder | undefined): void {
     throw new TypeError(`encoder: expected a GPUCommandEncoder, got ${show(encoder)}`);
   }
 }
+
+/** One of a few words. */
+export function oneOf<T extends string>(name: string, value: T, allowed: readonly T[]): T {
+  if (allowed.includes(value)) return value;
+  const message = `${name}: expected one of ${allowed.map(show).join(", ")}, got ${show(value)}`;
+  throw typeof value === "string" ? new RangeError(message) : new TypeError(message);
+}
+
+/** Refuses names that an object is not meant to have. */
+export function known(at: string, object: object, names: readonly string[]): void {
+  for (const name of Object.keys(object)) {
+    if (!names.includes(name)) throw new TypeError(`${at}.${name}: unknown name; known are ${names.join(", ")}`);
+  }
+}

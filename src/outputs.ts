@@ -2,7 +2,7 @@
  * What a call gives besides tokens: names, validation, and the plan that both engines work with; see "Numbers out" in
  * `docs/rules.md`.
  */
-import { fail, flagOf, numberOf, show } from "./check.ts";
+import { fail, flagOf, numberOf, oneOf } from "./check.ts";
 import { idsOf, type TokenList } from "./processing.ts";
 import type { RowPlan } from "./params.ts";
 import type { TokenLogprobs } from "./reference/report.ts";
@@ -70,7 +70,7 @@ const MOST_TOP = 32;
 /** Tokens that can be asked for at most. */
 const MOST_CHOSEN = 1024;
 
-const MODES: readonly string[] = ["kept", "processed", "raw"] satisfies LogprobsMode[];
+const MODES: readonly LogprobsMode[] = ["kept", "processed", "raw"];
 
 /** Names of {@link OutputParams}. */
 export const OUTPUT_NAMES: readonly (keyof OutputParams)[] = [
@@ -92,11 +92,7 @@ const NOTHING: OutputPlan = {
 
 /** Checks what a row is asked for. `at` is how messages name the parameters. */
 export function planOutputs(params: OutputParams, vocabSize: number, at: string): OutputPlan | undefined {
-  const mode = params.logprobs ?? NOTHING.mode;
-  if (!MODES.includes(mode)) {
-    const error = `${at}.logprobs: expected one of ${MODES.map(show).join(", ")}, got ${show(mode)}`;
-    throw typeof mode === "string" ? new RangeError(error) : new TypeError(error);
-  }
+  const mode = oneOf(`${at}.logprobs`, params.logprobs ?? NOTHING.mode, MODES);
   const top = numberOf(params.topLogprobs, 0, `${at}.topLogprobs`);
   if (!(Number.isInteger(top) && top >= 0 && top <= MOST_TOP)) {
     fail(`${at}.topLogprobs`, top, `an integer from 0 to ${MOST_TOP}`);

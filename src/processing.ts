@@ -2,7 +2,7 @@
  * What a user asks of a row's logits before they are ordered: bans, bias and penalties. Names, validation, and the
  * plan that both engines work with; see "Processed logits" in `docs/rules.md`.
  */
-import { fail, numberOf, show } from "./check.ts";
+import { fail, known, numberOf, oneOf, show } from "./check.ts";
 import { isGPUBuffer } from "./engine.ts";
 import { MAX_FLOAT, NO_TOKEN } from "./reference/numeric.ts";
 import type { GPUBuffer } from "./webgpu-types.ts";
@@ -169,7 +169,7 @@ export const PROCESSING_NAMES: readonly (keyof ProcessingParams)[] = [
   "dry",
 ];
 const DRY_NAMES: readonly string[] = ["multiplier", "base", "allowedLength", "sequenceBreakers", "window"];
-const ORDERS: readonly string[] = ["repetition-first", "additive-first"];
+const ORDERS = ["repetition-first", "additive-first"] as const;
 const COPY_SRC = 4; // GPUBufferUsage.COPY_SRC
 const NO_IDS = new Uint32Array(0);
 
@@ -205,11 +205,7 @@ export function planProcess(
   if (!(repetition > 0)) fail(`${at}.repetitionPenalty`, params.repetitionPenalty, "a finite number above 0");
   const frequency = float(params.frequencyPenalty, 0, `${at}.frequencyPenalty`);
   const presence = float(params.presencePenalty, 0, `${at}.presencePenalty`);
-  const order = params.penaltyOrder ?? "repetition-first";
-  if (!ORDERS.includes(order)) {
-    const error = `${at}.penaltyOrder: expected one of ${ORDERS.map(show).join(", ")}, got ${show(order)}`;
-    throw typeof order === "string" ? new RangeError(error) : new TypeError(error);
-  }
+  const order = oneOf(`${at}.penaltyOrder`, params.penaltyOrder ?? "repetition-first", ORDERS);
   const window = count(params.penaltyWindow, `${at}.penaltyWindow`) || WHOLE_HISTORY;
   const dry = dryOf(params.dry, vocabSize, `${at}.dry`);
   const forced = params.forcedToken === undefined ? NO_TOKEN : idOf(params.forcedToken, vocabSize, `${at}.forcedToken`);
@@ -342,11 +338,7 @@ function badWordsOf(words: ProcessingParams["badWords"], vocabSize: number, at: 
 function dryOf(dry: DryParams | undefined, vocabSize: number, at: string): DryPlan | undefined {
   if (dry === undefined) return undefined;
   if (typeof dry !== "object" || dry === null) throw new TypeError(`${at}: expected an object, got ${show(dry)}`);
-  for (const name of Object.keys(dry)) {
-    if (!DRY_NAMES.includes(name)) {
-      throw new TypeError(`${at}.${name}: unknown name; known are ${DRY_NAMES.join(", ")}`);
-    }
-  }
+  known(at, dry, DRY_NAMES);
   if (dry.multiplier === undefined) throw new TypeError(`${at}.multiplier: expected a number, got undefined`);
   const multiplier = float(dry.multiplier, 0, `${at}.multiplier`);
   if (multiplier < 0) fail(`${at}.multiplier`, dry.multiplier, "a finite number, 0 or more");

@@ -8,7 +8,7 @@ import {
   type SampleResult,
   type TokensView,
 } from "./engine.ts";
-import { show } from "./check.ts";
+import { known, oneOf, show } from "./check.ts";
 import { TokenHistory } from "./history.ts";
 import { refuseOutputs } from "./outputs.ts";
 import { SamplerState } from "./state.ts";
@@ -479,16 +479,4 @@ function integer(name: string, value: number, least: number, most: number): numb
     throw new RangeError(`${name}: expected an integer from ${least} to ${most}, got ${show(value)}`);
   }
   return value;
-}
-
-function oneOf<T extends string>(name: string, value: T, allowed: readonly T[]): T {
-  if (allowed.includes(value)) return value;
-  const message = `${name}: expected one of ${allowed.map(show).join(", ")}, got ${show(value)}`;
-  throw typeof value === "string" ? new RangeError(message) : new TypeError(message);
-}
-
-function known(at: string, object: object, names: readonly string[]): void {
-  for (const name of Object.keys(object)) {
-    if (!names.includes(name)) throw new TypeError(`${at}.${name}: unknown name; known are ${names.join(", ")}`);
-  }
 }
