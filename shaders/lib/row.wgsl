@@ -35,8 +35,9 @@ var<private> last_words: Quad; // what it holds, because the buffer may end insi
 #endif
 var<private> first_group: u32; // of this row in `delegates` and `masses`
 var<private> half_max: f32;
-// 0, or the scale at which `masses` has all tokens of a row that are all tied.
-var<private> scale_of_ties: f32;
+// The scale at which `masses` has all tokens of a row that are all tied; a greedy row's is 0.
+var<private> scale_of_ties: f32 = NO_TIES;
+const NO_TIES = -1.0;
 // The groups that are looked at: those in `words`, or all.
 var<private> listed: bool;
 var<private> group_count: u32;
@@ -439,7 +440,7 @@ fn share_key_extremes(less_one: vec4<u32>, high: vec4<u32>) {
 
 // Counts the tokens of a part, and leaves the extremes of their keys; in place of the masses of all groups, if asked, their counts.
 fn measure(part: Part, leave_counts: bool) -> u32 {
-  scale_of_ties = select(scale_of_ties, 0.0, leave_counts);
+  scale_of_ties = select(scale_of_ties, NO_TIES, leave_counts);
   var count = vec4(0u);
   var low = vec4(NOWHERE);
   var high = vec4(0u);
@@ -739,7 +740,7 @@ fn bit_of_bin(bin: u32) -> vec2<u32> {
 // `floor_key` have none of it.
 fn fill_bins_of_band(floor_key: u32, band: Band, shift: u32, scale: f32) -> vec2<u32> {
   clear_bins();
-  scale_of_ties = 0.0;
+  scale_of_ties = NO_TIES;
   var before = vec2(0u);
   for (var i = lid; i < call.groups; i += WORKGROUP_SIZE) {
     let run = run_at(i);
@@ -1007,7 +1008,7 @@ fn weigh_groups(kept: Part, base_key: u32, scale: f32) {
     let at = first_group + group;
     masses[at] = select(join_sums(low, high), masses[at], known && has_all);
   }
-  scale_of_ties = 0.0;
+  scale_of_ties = NO_TIES;
   storageBarrier();
 }
 

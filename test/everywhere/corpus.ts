@@ -71,6 +71,8 @@ interface Shape {
   readonly maxHistory?: number;
   /** The parameter sets with further stages, instead of those without. */
   readonly staged?: boolean;
+  /** Parameter sets of its own, instead of those. */
+  readonly ownSets?: readonly SamplingParams[];
   /** All rows of a call with the same parameters, or each with its own. */
   readonly uniform?: boolean;
   /** Rows read any rows of logits, some of them the same one; they are told of, and written, and some calls draw several tokens. */
@@ -78,6 +80,23 @@ interface Shape {
 }
 
 const MODES = ["kept", "processed", "raw"] as const;
+
+/** The draw's own mass is what the answers are relative to, unless it weighed anew; and the front of the row may be gone. */
+const NEW_WEIGHTS: readonly SamplingParams[] = [
+  { adaptiveP: 0.3, minP: 0.01 },
+  { xtcProbability: 1, xtcThreshold: 0.02 },
+  {
+    adaptiveP: 0.1,
+    adaptiveDecay: 0.3,
+    xtcProbability: 1,
+    xtcThreshold: 0.1,
+    order: ["minP", "xtc", "adaptiveP"],
+    minP: 0.002,
+  },
+  { adaptiveP: 0.6, temperature: 2 },
+  { xtcProbability: 1, xtcThreshold: 0.001, topK: 40, temperature: 1.4 },
+];
+const KEPT_ALONE: OutputParams = { logprobs: "kept", topLogprobs: 20, entropy: false };
 
 /** What is told of a row. Ranks and entropies of all rows or of none: what one is asked for is told of all. */
 function outputs(random: Random, vocab: number, entropy: boolean): OutputParams {
@@ -92,8 +111,8 @@ function outputs(random: Random, vocab: number, entropy: boolean): OutputParams 
 
 function section(shape: Shape): Section {
   const { vocabSize, names = inputNames, logitsType = "float32", core = "none", lead = 0, gap = 0 } = shape;
-  const { every = 1, uniform = false, further = 0, maxHistory = 0, staged = false, told = false } = shape;
-  const sets = staged ? stagedSets : paramSets;
+  const { every = 1, uniform = false, further = 0, maxHistory = 0, staged = false, told = false, ownSets } = shape;
+  const sets = ownSets ?? (staged ? stagedSets : paramSets);
   const rows = names.length;
   const place = lead + gap === 0 ? "" : `, offset ${lead}, gap ${gap}`;
   const how = [
@@ -101,6 +120,7 @@ function section(shape: Shape): Section {
     maxHistory > 0 ? ", processed" : "",
     staged ? ", stages" : "",
     told ? ", told and written" : "",
+    ownSets === undefined ? "" : ", what is kept",
   ].join("");
   const name = `${logitsType}, ${vocabSize} tokens${place}${how}`;
   function* calls(): Generator<Call> {
@@ -130,6 +150,7 @@ function section(shape: Shape): Section {
           ...paramsOf(row),
           ...(maxHistory > 0 && randomProcessing(random, vocabSize, said[row]!)),
           ...(told && outputs(random, vocabSize, (index / every) % 3 !== 1)),
+          ...(ownSets && KEPT_ALONE),
           ...(draws > 1 && { draws, replacement: random.below(2) === 0 }),
           seed: row < WIDE.length ? WIDE[row]! : spread(row + rows * index),
           position: WIDE[index % WIDE.length]! ^ BigInt(row >> 3),
@@ -171,6 +192,7 @@ export const sections: readonly Section[] = [
   section({ vocabSize: 203, told: true, logitsType: "float16", every: 6 }),
   section({ vocabSize: 1215, told: true, maxHistory: 40, lead: 3, gap: 3, core: "half", every: 9, further: 1 }),
   section({ vocabSize: 2403, told: true, staged: true, every: 8 }),
+  section({ vocabSize: 1210, told: true, staged: true, ownSets: NEW_WEIGHTS, every: 5 }),
   section({ vocabSize: 202, told: true, logitsType: "bfloat16", maxHistory: 30, lead: 1, every: 6 }),
   section({ vocabSize: 32_003, names: ["peaked", "flat", "tiesAtCut", "clustered", "equal", "rawBits"], every: 6 }),
   section({ vocabSize: 151_936, names: ["peaked", "flat", "tiesAtCut", "clustered"], every: 8 }),

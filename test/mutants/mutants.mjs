@@ -174,9 +174,10 @@ export const mutants = [
     ],
     [
       "weigh_groups: counts of ties pass for masses",
-      "  scale_of_ties = select(scale_of_ties, 0.0, leave_counts);\n",
+      "  scale_of_ties = select(scale_of_ties, NO_TIES, leave_counts);\n",
       "",
     ],
+    ["ties: greedy rows count as tied", "const NO_TIES = -1.0;", "const NO_TIES = 0.0;"],
     ["ties by groups: the bin begins one late", "max(at.index * tokens_of_bin,", "max(at.index * tokens_of_bin + 1u,"],
     ["delegates: the bin's lowest key is one too high", "select((bin + 1u) * (MAX", "select(bin * (MAX"],
     ["a guess that is wrong is believed", "guessed = at.index != NOWHERE;", "guessed = true;"],
