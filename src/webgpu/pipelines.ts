@@ -119,7 +119,8 @@ const ALL_KERNELS = { ...KERNELS, ...PROCESSING_KERNELS };
 
 /** The name of a kernel in a variant. */
 function variantOf(name: AnyKernelName, { processed, staged, constants = {} }: Variant): string {
-  return `${name}${Object.values(constants).join()}${processed ? ".processed" : ""}${staged ? ".staged" : ""}`;
+  const set = Object.entries(constants).map(([constant, value]) => `.${constant}=${value}`);
+  return `${name}${set.join("")}${processed ? ".processed" : ""}${staged ? ".staged" : ""}`;
 }
 
 function codeOf(name: AnyKernelName, type: LogitsType, tuning: Tuning, { processed, staged }: Variant): string {
