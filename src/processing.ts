@@ -259,11 +259,7 @@ function maskOf(
   if (typeof layout !== "object" || layout === null) {
     throw new TypeError(`${at}: expected a Uint32Array, an Int32Array or a GPUBuffer, got ${show(mask)}`);
   }
-  for (const name of Object.keys(layout)) {
-    if (!["data", "buffer", "offset", "rowStride"].includes(name)) {
-      throw new TypeError(`${at}.${name}: unknown name; known are data, buffer, offset, rowStride`);
-    }
-  }
+  known(at, layout, ["data", "buffer", "offset", "rowStride"]);
   const { data, buffer } = layout;
   if ((data === undefined) === (buffer === undefined)) {
     throw new TypeError(`${at}: expected either data (an array) or buffer (a GPUBuffer)`);

@@ -33,7 +33,7 @@ import {
 import { type GpuHistory, historyRowBytes, markWordsOf, type PlacedControls, Processing } from "./processing.ts";
 import { CHECK_HISTORY, CHECK_ROWS, CHECK_VOCAB, selfCheck } from "./self-check.ts";
 import { GpuState, type ReadBack } from "./state.ts";
-import { checkVocabulary, type Tuning, tuningFor } from "./tuning.ts";
+import { checkVocabulary, groupsOf, type Tuning, tuningFor } from "./tuning.ts";
 import { type Uploaded, Uploads } from "./uploads.ts";
 import { type CallRing, USAGE, Workspace } from "./workspace.ts";
 
@@ -97,11 +97,6 @@ export class WrongTokensError extends UnfitDeviceError {
       `webgpu-token-sampler: this WebGPU implementation computes the kernels wrongly (${wrong}), so its tokens are not to be trusted. Use the "cpu" engine here.`,
     );
   }
-}
-
-/** Groups of a row, which may begin up to three tokens into its first quad. */
-function groupsOf(vocabSize: number, { quads, lanes }: Tuning): number {
-  return Math.ceil(Math.ceil((vocabSize + 3) / 4) / (quads * lanes)) * lanes;
 }
 
 /**

@@ -36,6 +36,15 @@ export const TUNINGS: Readonly<Record<AdapterClass, Tuning>> = {
 };
 
 /**
+ * Groups of a row, which may begin up to three tokens into its first quad.
+ *
+ * @internal
+ */
+export function groupsOf(vocabSize: number, { quads, lanes }: Tuning): number {
+  return Math.ceil(Math.ceil((vocabSize + 3) / 4) / (quads * lanes)) * lanes;
+}
+
+/**
  * Largest vocabulary of a class: on llvmpipe, wider rows take some invocations more iterations than they have, and come out
  * wrong without a word. 2^19 is the largest that has been compared with the CPU engine there, with all filters and 64 draws.
  */

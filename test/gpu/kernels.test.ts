@@ -23,7 +23,7 @@ import { WRITTEN } from "../../src/webgpu/engine.ts";
 import type { KernelName } from "../../src/webgpu/kernels.ts";
 import { callBytes, packCall, RECORD_STATE, RECORD_WORDS, unpackRecord } from "../../src/webgpu/pack.ts";
 import { furtherPipelines, pipelinesFor } from "../../src/webgpu/pipelines.ts";
-import { type Tuning, tuningFor } from "../../src/webgpu/tuning.ts";
+import { groupsOf, type Tuning, tuningFor } from "../../src/webgpu/tuning.ts";
 import { show, stagedSets } from "../support/cases.ts";
 import { bufferOf, sharedDevice, wordsOf } from "../support/device.ts";
 import { batch, type InputName, inputNames } from "../support/inputs.ts";
@@ -65,7 +65,7 @@ class Bench {
     this.tuning = tuning;
     this.#pipelines = pipelines;
     this.#rows = logits.length / vocab;
-    this.groups = Math.ceil(Math.ceil((vocab + 3) / 4) / (tuning.quads * tuning.lanes)) * tuning.lanes;
+    this.groups = groupsOf(vocab, tuning);
     const plan = planRow(params, vocab);
     this.#staged = plan.stages !== undefined;
     const shape = {

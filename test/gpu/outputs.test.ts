@@ -11,7 +11,7 @@ import type { BindGroupName, KernelName } from "../../src/webgpu/kernels.ts";
 import { answerWords, packRequests, type Requests, unpackReport } from "../../src/webgpu/outputs.ts";
 import { packCall, RECORD_WORDS, unpackRecord } from "../../src/webgpu/pack.ts";
 import { furtherPipelines, pipelinesFor } from "../../src/webgpu/pipelines.ts";
-import { type Tuning, tuningFor } from "../../src/webgpu/tuning.ts";
+import { groupsOf, type Tuning, tuningFor } from "../../src/webgpu/tuning.ts";
 import { paramSets, sampleDifference, show, stagedSets } from "../support/cases.ts";
 import { bufferOf, sharedDevice, wordsOf } from "../support/device.ts";
 import { batch, inputNames, Random } from "../support/inputs.ts";
@@ -77,7 +77,7 @@ class Bench {
   ) {
     const rows = params.length;
     const vocab = logits.length / rows;
-    const groups = Math.ceil(Math.ceil((vocab + 3) / 4) / (tuning.quads * tuning.lanes)) * tuning.lanes;
+    const groups = groupsOf(vocab, tuning);
     this.#pipelines = pipelines;
     this.#further = furtherPipelines(device, pipelines, "float32", tuning);
     [this.#rows, this.#groups, this.#tuning] = [rows, groups, tuning];

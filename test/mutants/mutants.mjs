@@ -461,10 +461,10 @@ export const mutants = [
       "plans: plans.slice(0, count)",
     ],
   ),
+  ...of("src/webgpu/tuning.ts", ["a row's lead does not count as a quad", "(vocabSize + 3) / 4", "vocabSize / 4"]),
   ...of(
     "src/webgpu/engine.ts",
     ["chunks write the tokens of the first", "(offset + firstToken) * words", "offset * words"],
-    ["a row's lead does not count as a quad", "(vocabSize + 3) / 4", "vocabSize / 4"],
     ["listed candidates in any order", "|| entries[3 * a]! - entries[3 * b]!", ""],
   ),
   ...of(
