@@ -21,7 +21,7 @@ import { type KernelName, STORAGE_BUFFERS, WORKGROUP_STORAGE } from "./kernels.t
 import { type OutputJob, Outputs } from "./outputs.ts";
 import {
   type CallShape,
-  hasFilters,
+  drawConstants,
   isProcessed,
   isStaged,
   needsMass,
@@ -61,9 +61,6 @@ export interface WebGpuOptions {
 
 /** What `write` writes; see `shaders/write.wgsl`. */
 export const WRITTEN: Readonly<Record<OutputType, number>> = { logits: 1, float32: 2, float16: 3 };
-
-/** Of `draw` where no row has top-k or top-p: much shorter. */
-const NO_FILTERS = { FILTERS: 0 };
 
 /** What a call may have besides the usual. */
 interface CallExtras extends Partial<Pick<CallShape, "tokenFirst" | "tokenStride">> {
@@ -497,8 +494,7 @@ export class WebGpuEngine implements Engine {
       pass.dispatchWorkgroups(this.#streamWorkgroups, rows);
     }
     if (variant.staged) pass.setPipeline(this.#kernel("stages", variant));
-    else if (plans.some(hasFilters)) pass.setPipeline(this.#kernel("draw", variant));
-    else pass.setPipeline(this.#kernel("draw", { ...variant, constants: NO_FILTERS }));
+    else pass.setPipeline(this.#kernel("draw", { ...variant, constants: drawConstants(plans) }));
     pass.dispatchWorkgroups(rows);
   }
 

@@ -6,6 +6,7 @@ import type { RowSample, RowStatus } from "../reference/draw.ts";
 import { bitsFloat, exp2fix, MAX_DISTANCE } from "../reference/numeric.ts";
 import { words } from "../reference/philox.ts";
 import { type StageName, STAGES, type StagePlan } from "../stages.ts";
+import type { Constants } from "./kernels.ts";
 
 /** Words of the `Call` header, of one `Plan`, and of the `Stages` in it: as many as of whole plans. */
 const CALL_WORDS = 10;
@@ -78,9 +79,22 @@ export function isProcessed(plans: readonly RowPlan[]): boolean {
   return plans.some(({ process }) => process !== undefined);
 }
 
-/** Whether the row has top-k or top-p. */
-export function hasFilters(plan: RowPlan): boolean {
-  return !plan.greedy && (plan.topK !== TOP_K_OFF || plan.topP !== TOP_P_OFF);
+/** Of `draw` where no row has top-k or top-p: much shorter. */
+const NO_FILTERS: Constants = { FILTERS: 0 };
+/** Where a top-k is so large that its tokens, with others that lie as near, rarely fit into half the room. */
+const ALL_ROOM: Constants = { ROOM: 1024 };
+const USUAL: Constants = {};
+const LARGE_TOP_K = 352;
+
+/** Overrides that make a `draw` which serves all rows of a call. */
+export function drawConstants(plans: readonly RowPlan[]): Constants {
+  let constants = NO_FILTERS;
+  for (const { greedy, topK, topP } of plans) {
+    if (greedy || (topK === TOP_K_OFF && topP === TOP_P_OFF)) continue;
+    if (topK > LARGE_TOP_K && topK <= TOP_K_REACH) return ALL_ROOM;
+    constants = USUAL;
+  }
+  return constants;
 }
 
 /** Whether the row's whole mass matters, so that the mass kernel has to run. */
