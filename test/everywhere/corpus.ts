@@ -9,6 +9,7 @@ import type { SamplingParams } from "../../src/params.ts";
 import { paramSets, show, stagedSets } from "../support/cases.ts";
 import { batch, type InputName, inputNames, Random } from "../support/inputs.ts";
 import { floatToBfloat, floatToHalf } from "../support/oracle.ts";
+import { edgeSections } from "./edges.ts";
 import { randomProcessing, randomTokens, type Said } from "../support/processing.ts";
 
 /** Parameters of one row, with nothing left to chance. */
@@ -196,6 +197,7 @@ export const sections: readonly Section[] = [
   section({ vocabSize: 202, told: true, logitsType: "bfloat16", maxHistory: 30, lead: 1, every: 6 }),
   section({ vocabSize: 32_003, names: ["peaked", "flat", "tiesAtCut", "clustered", "equal", "rawBits"], every: 6 }),
   section({ vocabSize: 151_936, names: ["peaked", "flat", "tiesAtCut", "clustered"], every: 8 }),
+  ...edgeSections,
 ];
 
 /** A row of a call as it reads in a message. */

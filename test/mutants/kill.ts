@@ -19,13 +19,13 @@ const configurations: readonly Configuration[] = [
   { name: "small bindings", chunk: { rows: 4, bytes: 9000 }, half: true },
 ];
 const GPU_SECTIONS = sections.filter(
-  ({ core, name }) => core !== "none" || /float32, 3 tokens|float16, 1003|bfloat16|offset|told/.test(name),
+  ({ core, name }) => core !== "none" || /float32, 3 tokens|float16, 1003|bfloat16|offset|told|edges/.test(name),
 );
 const FUZZ_RUNS = 100;
 
 /** Which sections are the first to notice a fault in a file. */
 const NEAR: readonly [file: RegExp, near: (section: Section) => boolean][] = [
-  [/report|outputs|write/, ({ name }) => name.includes("told")],
+  [/report|outputs|write/, ({ name }) => /told|edges, processed/.test(name)],
   [/stages|fixed|adaptive/, ({ staged }) => staged],
   [/process|count|history|overlay|float32|append|clear|controls/, ({ maxHistory }) => maxHistory > 0],
 ];

@@ -1,0 +1,86 @@
+/**
+ * Calls made for one place each: where a rule turns over, at distances, sums and lengths that no named input has.
+ */
+import type { Call, RowParams, Section } from "./corpus.ts";
+import type { SamplingParams } from "../../src/params.ts";
+import type { Said } from "../support/processing.ts";
+
+/** A row of one edge. */
+interface Edge {
+  readonly logit: (id: number) => number;
+  readonly params: SamplingParams;
+  readonly said?: Said;
+}
+
+const same = (token: number, count: number): number[] => Array.from({ length: count }, () => token);
+
+/** Just half of the mass of equal tokens, after the rounding of `topP`. */
+const HALF = (2 ** 31 + 2 ** 12) / 2 ** 32;
+
+const TOLD = { logprobs: "raw", rank: true } as const;
+
+/** Little rows, with histories. */
+const processed: readonly Edge[] = [
+  // The running sum of the second of four equal tokens is what the nucleus needs, and not one more.
+  { logit: (id) => (id % 16 === 3 ? 1 : -Infinity), params: { ...TOLD, topK: 4, topP: HALF } },
+  // A repeat that began before the window counts from there.
+  {
+    logit: (id) => id / 8,
+    params: { ...TOLD, dry: { multiplier: 1, base: 2, allowedLength: 2, window: 5 } },
+    said: { prompt: [], output: same(7, 12) },
+  },
+  // The repeat is just as long as the window lets it be.
+  {
+    logit: (id) => id / 8,
+    params: { ...TOLD, dry: { multiplier: 1, base: 2, allowedLength: 3, window: 4 } },
+    said: { prompt: same(61, 9), output: [] },
+  },
+  // Forced, and no candidate of the model's: behind all that are.
+  { logit: (id) => (id === 9 ? -Infinity : id % 5), params: { ...TOLD, forcedToken: 9 } },
+  { logit: (id) => (id === 9 ? Number.NaN : -id), params: { ...TOLD, forcedToken: 9 } },
+];
+
+/** More tokens than are written down, some of them further than a deviation counts: 128 octaves are 89. */
+const staged: readonly Edge[] = [
+  // The deviation is 43; it would be 480 if the far ones counted in full, and keep the middle.
+  { logit: (id) => (id % 15 === 4 ? -60 : id % 2 === 0 ? 0 : -1000), params: { topNSigma: 1 } },
+  { logit: (id) => (id % 15 === 4 ? -60 : id % 2 === 0 ? 0 : -3e38), params: { topNSigma: 1, temperature: 0.5 } },
+];
+
+/** Distances of 8 octaves and one or two units, which round to those of the next octave: 2^-20 octaves on either side. */
+const wide: readonly Edge[] = [
+  { logit: (id) => (id === 0 ? 0 : -(5.5451755 + (id % 16) * 2 ** -21)), params: { temperature: 1 } },
+  { logit: (id) => (id === 5 ? 0 : -(6.2383227 + (id % 16) * 2 ** -21)), params: { temperature: 1, topP: 0.9999 } },
+];
+
+function section(what: string, vocabSize: number, edges: readonly Edge[], shape: Partial<Section>): Section {
+  const rows = edges.length;
+  function* calls(): Generator<Call> {
+    const logits = Float32Array.from({ length: rows * vocabSize }, (_, at) =>
+      edges[Math.floor(at / vocabSize)]!.logit(at % vocabSize),
+    );
+    const params = edges.map((edge, row): RowParams => ({ ...edge.params, seed: BigInt(row), position: 3n }));
+    const said = edges.map((edge) => edge.said ?? { prompt: [], output: [] });
+    const name = `edges, ${what}`;
+    const place = { offset: 0, rowStride: vocabSize };
+    yield { name, logits, ...place, params, ...(shape.maxHistory && { said }), further: 1, written: true };
+  }
+  return {
+    name: `float32, ${vocabSize} tokens, edges, ${what}`,
+    vocabSize,
+    rows,
+    logitsType: "float32",
+    maxHistory: 0,
+    staged: false,
+    ownKernels: true,
+    core: "none",
+    calls,
+    ...shape,
+  };
+}
+
+export const edgeSections: readonly Section[] = [
+  section("processed", 64, processed, { maxHistory: 16 }),
+  section("stages", 1500, staged, { staged: true }),
+  section("wide", 2 ** 15 + 1, wide, {}),
+];
