@@ -190,6 +190,8 @@ export const sections: readonly Section[] = [
   section({ vocabSize: 1002, staged: true, core: "half", every: 9, further: 2 }),
   // More kept than can be written down, with every parameter set.
   section({ vocabSize: 5003, names: ["flat", "equal"], staged: true, core: "half", further: 1 }),
+  // So many groups that only some of them are written down at the start.
+  section({ vocabSize: 20_003, names: ["flat", "peaked", "tiesAtCut"], staged: true, every: 3 }),
   section({ vocabSize: 203, told: true, logitsType: "float16", every: 6 }),
   section({ vocabSize: 1215, told: true, maxHistory: 40, lead: 3, gap: 3, core: "half", every: 9, further: 1 }),
   section({ vocabSize: 2403, told: true, staged: true, every: 8 }),
