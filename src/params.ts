@@ -169,8 +169,7 @@ export function planRow(
     greedy,
     topK: topK === 0 || topK >= vocabSize ? TOP_K_OFF : topK,
     topP: topP === 1 ? TOP_P_OFF : share,
-    // minP · (1 - 2^-20) of the largest weight, rounded down: a token whose ratio *is* minP stays in spite of rounding.
-    minPDistance: minP === 0 ? MAX_DISTANCE : distanceOfWeight(Math.floor(minP * (1 - 2 ** -20) * WEIGHT_ONE)),
+    minPDistance: minPDistanceOf(minP),
     minPFirst: plain === "vllm",
     filterScale: plain === "llama.cpp" ? distanceScale(1) : drawScale,
     drawScale,
@@ -182,6 +181,19 @@ export function planRow(
     process: (groups & PROCESSING) === 0 ? undefined : planProcess(params, vocabSize, at, row),
     outputs: (groups & OUTPUT) === 0 ? undefined : planOutputs(params, vocabSize, at),
   };
+}
+
+/** The last min-p that was asked for, and its distance, which takes longer than all else: rows mostly have the same. */
+let lastMinP = 0;
+let lastMinPDistance = MAX_DISTANCE;
+
+/** minP · (1 - 2^-20) of the largest weight, rounded down: a token whose ratio *is* minP stays in spite of rounding. */
+function minPDistanceOf(minP: number): number {
+  if (minP !== lastMinP) {
+    lastMinPDistance = minP === 0 ? MAX_DISTANCE : distanceOfWeight(Math.floor(minP * (1 - 2 ** -20) * WEIGHT_ONE));
+    lastMinP = minP;
+  }
+  return lastMinPDistance;
 }
 
 /**

@@ -47,10 +47,13 @@ const staged: readonly Edge[] = [
   { logit: (id) => (id % 15 === 4 ? -60 : id % 2 === 0 ? 0 : -3e38), params: { topNSigma: 1, temperature: 0.5 } },
 ];
 
-/** Distances of 8 octaves and one or two units, which round to those of the next octave: 2^-20 octaves on either side. */
+/** Neighbouring distances around an edge. */
 const wide: readonly Edge[] = [
+  // 8 and 9 octaves, and one or two units: those round to multiples of 4, the first of the next octave.
   { logit: (id) => (id === 0 ? 0 : -(5.5451755 + (id % 16) * 2 ** -21)), params: { temperature: 1 } },
   { logit: (id) => (id === 5 ? 0 : -(6.2383227 + (id % 16) * 2 ** -21)), params: { temperature: 1, topP: 0.9999 } },
+  // The last that min-p keeps, and the first that it does not.
+  { logit: (id) => (id % 64 === 0 ? 0 : -(0.69314 + (id % 64) * 2 ** -21)), params: { temperature: 1, minP: 0.5 } },
 ];
 
 function section(what: string, vocabSize: number, edges: readonly Edge[], shape: Partial<Section>): Section {
