@@ -298,9 +298,10 @@ export class WebGpuEngine implements Engine {
     const most = Math.max(1, Math.floor((this.#bufferLimit - 4) / (vocabSize * bytes)));
     await this.#inParts(logits, plans, most, async ({ view, firstRow }, ofPart, standing) => {
       const size = Math.ceil((view.rows * vocabSize * bytes) / 4) * 4;
-      const target = this.#workspace.buffer("output", size, USAGE.STORAGE | USAGE.COPY_SRC);
+      let target: GPUBuffer | undefined;
       try {
         const words = await this.#run(size, (readback) => {
+          target = this.#workspace.buffer("output", size, USAGE.STORAGE | USAGE.COPY_SRC);
           const encoder = this.#encoder("write");
           const place = { buffer: target, offset: 0, rowStride: vocabSize, type: output };
           this.#recordWrite(encoder, view, place, ofPart, { firstRow, waits: false }, standing);
@@ -310,7 +311,7 @@ export class WebGpuEngine implements Engine {
         const made = narrow ? new Uint16Array(words.buffer) : new Float32Array(words.buffer);
         all.set(made.subarray(0, view.rows * vocabSize), firstRow * vocabSize);
       } finally {
-        this.#workspace.release(target);
+        if (target !== undefined) this.#workspace.release(target);
       }
     });
     return all;
@@ -600,47 +601,66 @@ export class WebGpuEngine implements Engine {
 
   // ---- data out ---------------------------------------------------------------------------------------------------
 
+  /** Does what makes buffers or sends work; `problem` is what the GPU says against it, later. */
+  #watch<T>(work: () => T): { readonly value: T; readonly problem: Promise<Error | undefined> } {
+    this.#device.pushErrorScope("out-of-memory");
+    this.#device.pushErrorScope("validation");
+    const pop = (): Promise<GPUError | null>[] => [this.#device.popErrorScope(), this.#device.popErrorScope()];
+    let value: T;
+    try {
+      value = work();
+    } catch (error) {
+      void Promise.allSettled(pop());
+      throw error;
+    }
+    return { value, problem: this.#problem(pop()) };
+  }
+
+  /** What error scopes, validation first, come to. A device that is lost says nothing here. */
+  async #problem(scopes: readonly Promise<GPUError | null>[]): Promise<Error | undefined> {
+    const errors = await Promise.allSettled(scopes);
+    const [invalid, noMemory] = errors.map((error) => (error.status === "fulfilled" ? error.value : null));
+    if (!invalid && !noMemory) return undefined;
+    this.#bindings.clear();
+    if (noMemory) return new Error(`webgpu-token-sampler: out of GPU memory. ${noMemory.message}`);
+    return (
+      (await this.#further.problem()) ??
+      new TypeError(
+        `webgpu-token-sampler: the GPU refused the call. Logits and masks must be in buffers of this sampler's device that are not destroyed. ${invalid!.message}`,
+      )
+    );
+  }
+
   /**
    * Lets `submit` send work that ends in `readback`, and waits for the result. Whatever goes wrong on the GPU comes
    * out as an error here.
    */
   async #run(bytes: number, submit: (readback: GPUBuffer) => void): Promise<Uint32Array> {
     this.#usable();
-    const readback = this.#workspace.takeReadback(bytes);
-    this.#device.pushErrorScope("out-of-memory");
-    this.#device.pushErrorScope("validation");
-    let thrown: { error: unknown } | undefined;
-    try {
-      submit(readback);
-    } catch (error) {
-      thrown = { error };
-    }
-    const scopes = [this.#device.popErrorScope(), this.#device.popErrorScope()];
-    if (thrown !== undefined) {
-      this.#workspace.giveReadback(readback);
-      await Promise.allSettled(scopes);
-      throw thrown.error;
-    }
-    try {
-      const [mapped, ...errors] = await Promise.allSettled([readback.mapAsync(1, 0, bytes), ...scopes]);
-      this.#usable();
-      const [invalid, noMemory] = errors.map((error) => (error.status === "fulfilled" ? error.value : null));
-      if (invalid || noMemory) {
-        if (mapped.status === "fulfilled") readback.unmap();
-        this.#bindings.clear();
-        if (noMemory) throw new Error(`webgpu-token-sampler: out of GPU memory. ${noMemory.message}`);
-        const broken = await this.#further.problem();
-        if (broken !== undefined) throw broken;
-        throw new TypeError(
-          `webgpu-token-sampler: the GPU refused the call. Logits and masks must be in buffers of this sampler's device that are not destroyed. ${invalid!.message}`,
-        );
+    const { value: readback, problem } = this.#watch(() => {
+      const taken = this.#workspace.takeReadback(bytes);
+      try {
+        submit(taken);
+      } catch (error) {
+        this.#workspace.giveReadback(taken);
+        throw error;
       }
+      return taken;
+    });
+    let isSound = false;
+    try {
+      const [mapped] = await Promise.allSettled([readback.mapAsync(1, 0, bytes)]);
+      const wrong = await problem;
+      this.#usable();
+      if (wrong !== undefined) throw wrong;
       if (mapped.status === "rejected") throw await this.#mappingError(mapped.reason);
       const words = new Uint32Array(readback.getMappedRange(0, bytes)).slice();
       readback.unmap();
+      isSound = true;
       return words;
     } finally {
-      if (!this.#destroyed && this.#loss.info === undefined) this.#workspace.giveReadback(readback);
+      if (isSound) this.#workspace.giveReadback(readback);
+      else this.#workspace.release(readback);
     }
   }
 
@@ -675,13 +695,26 @@ export class WebGpuEngine implements Engine {
     work: (part: Uploaded, plans: readonly RowPlan[], standing: Standing) => Promise<void>,
   ): Promise<void> {
     let standing = this.#standing;
+    const parts = this.#uploads.held(logits, mostRows);
     try {
-      for (const part of this.#uploads.held(logits, mostRows)) {
-        const { firstRow, last, view } = part;
-        if (firstRow === 0 && !last) standing = this.#copyStanding(logits.rows, plans);
-        await work(part, plans.slice(firstRow, firstRow + view.rows), standing);
+      for (;;) {
+        const { value: next, problem } = this.#watch(() => {
+          const part = parts.next();
+          if (part.done !== true && part.value.firstRow === 0 && !part.value.last) {
+            standing = this.#copyStanding(logits.rows, plans);
+          }
+          return part;
+        });
+        if (next.done === true) break;
+        const { firstRow, view } = next.value;
+        const ofPart = plans.slice(firstRow, firstRow + view.rows);
+        const [done] = await Promise.allSettled([work(next.value, ofPart, standing)]);
+        const wrong = await problem;
+        if (wrong !== undefined) throw wrong;
+        if (done.status === "rejected") throw done.reason;
       }
     } finally {
+      parts.return(undefined);
       for (const buffer of standing.copies) this.#workspace.release(buffer);
     }
   }
@@ -721,70 +754,82 @@ export class WebGpuEngine implements Engine {
   ): Promise<RowCandidates[]> {
     this.#usable();
     const { rows } = logits;
+    const chunks = this.#chunks(logits, plans);
+    const staged = isStaged(plans);
+    const ring = this.#workspace.ring({ staged, waits: false });
+    const slot = ring.slotBytes;
+    const looksBack = plans.some(({ process }) => process?.history !== undefined);
+    const { rowBytes } = this.history;
+    const recordBytes = 4 * RECORD_WORDS;
     const own: GPUBuffer[] = [];
     const make = (noun: string, bytes: number, usage: number): GPUBuffer => {
       const buffer = this.#workspace.buffer(noun, bytes, usage);
       own.push(buffer);
       return buffer;
     };
-    try {
-      const chunks = this.#chunks(logits, plans);
-      const staged = isStaged(plans);
-      const ring = this.#workspace.ring({ staged, waits: false });
-      const slot = ring.slotBytes;
+    /** Records and history of its own, so that nothing that runs meanwhile changes them, and no row's counter moves. */
+    const prepare = () => {
       const calls = make("calls", slot * chunks.length, USAGE.STORAGE | USAGE.COPY_DST);
-      // Records of its own, so that nothing that runs meanwhile changes them, and no row's counter moves.
-      const records = make("records", 4 * RECORD_WORDS * rows, USAGE.STORAGE | USAGE.COPY_DST);
+      const records = make("records", rows * recordBytes, USAGE.STORAGE | USAGE.COPY_DST);
+      const history = looksBack
+        ? make("history-copy", rows * rowBytes, USAGE.STORAGE | USAGE.COPY_DST)
+        : this.history.buffer;
+      const workspace = this.#workspace.makeBindGroup(calls, slot, records, plans.some(needsMassRoom));
       const seedOf = (row: number): bigint => this.#options.seedOf(firstRow + row);
       chunks.forEach((chunk, index) => {
         const call = this.#call(chunk, logits.rowStride, chunk.firstRow, this.#scratchTokens(), staged, { seedOf });
         this.#device.queue.writeBuffer(calls, index * slot, call);
       });
-      // So is the history: what is drawn meanwhile is appended to the other one.
-      const looksBack = plans.some(({ process }) => process?.history !== undefined);
-      const { rowBytes } = this.history;
-      const copy = looksBack ? make("history-copy", rows * rowBytes, USAGE.STORAGE | USAGE.COPY_DST) : undefined;
-      const workspace = this.#workspace.makeBindGroup(calls, slot, records, plans.some(needsMassRoom));
+      return { calls, records, history, workspace };
+    };
+    let prepared: ReturnType<typeof prepare> | undefined;
 
-      /** Runs list over all chunks into `listing`, after the filters the first time. */
-      const run = (listing: GPUBuffer, bytes: number, filters: boolean): Promise<Uint32Array> =>
-        this.#run(bytes, (readback) => {
-          const group = this.#device.createBindGroup({
-            label: "webgpu-token-sampler.listing",
-            layout: this.#pipelines.layouts.listing,
-            entries: [{ binding: 0, resource: { buffer: listing } }],
-          });
-          const encoder = this.#encoder("candidates");
-          if (copy !== undefined && filters) {
-            encoder.copyBufferToBuffer(standing.history, firstRow * rowBytes, copy, 0, rows * rowBytes);
-          }
-          if (staged && filters) {
-            // Stages may look at where a row stands.
-            const recordBytes = 4 * RECORD_WORDS;
-            encoder.copyBufferToBuffer(standing.records, firstRow * recordBytes, records, 0, rows * recordBytes);
-          }
-          const controls = this.#place(encoder, chunks, ring, { calls, history: copy ?? this.history.buffer });
-          const pass = encoder.beginComputePass({ label: "webgpu-token-sampler.candidates" });
-          chunks.forEach((chunk, index) => {
-            this.#withChunk(pass, source, chunk, workspace, index * slot, controls[index], (processed) => {
-              const variant = { processed, staged };
-              if (filters) {
-                pass.setBindGroup(2, this.#bindings.tokens(this.#workspace.tokens));
-                this.#dispatch(pass, chunk, variant);
-              }
-              pass.setPipeline(this.#kernel("list", variant));
-              pass.setBindGroup(2, group);
-              pass.dispatchWorkgroups(this.#streamWorkgroups, chunk.rows);
-            });
-          });
-          pass.end();
-          encoder.copyBufferToBuffer(listing, 0, readback, 0, bytes);
-          this.#device.queue.submit([encoder.finish()]);
+    /** Runs list over all chunks, which fills what follows the header: after the filters, the first time. */
+    const run = (header: Uint32Array<ArrayBuffer>, entries: number): Promise<Uint32Array> => {
+      const bytes = header.byteLength + 12 * entries;
+      return this.#run(bytes, (readback) => {
+        const filters = prepared === undefined;
+        prepared ??= prepare();
+        const { calls, records, history, workspace } = prepared;
+        const listing = make("listing", bytes, USAGE.STORAGE | USAGE.COPY_SRC | USAGE.COPY_DST);
+        this.#device.queue.writeBuffer(listing, 0, header);
+        const group = this.#device.createBindGroup({
+          label: "webgpu-token-sampler.listing",
+          layout: this.#pipelines.layouts.listing,
+          entries: [{ binding: 0, resource: { buffer: listing } }],
         });
+        const encoder = this.#encoder("candidates");
+        if (filters && looksBack) {
+          encoder.copyBufferToBuffer(standing.history, firstRow * rowBytes, history, 0, rows * rowBytes);
+        }
+        if (filters && staged) {
+          // Stages may look at where a row stands.
+          encoder.copyBufferToBuffer(standing.records, firstRow * recordBytes, records, 0, rows * recordBytes);
+        }
+        const controls = this.#place(encoder, chunks, ring, { calls, history });
+        const pass = encoder.beginComputePass({ label: "webgpu-token-sampler.candidates" });
+        chunks.forEach((chunk, index) => {
+          this.#withChunk(pass, source, chunk, workspace, index * slot, controls[index], (processed) => {
+            const variant = { processed, staged };
+            if (filters) {
+              pass.setBindGroup(2, this.#bindings.tokens(this.#workspace.tokens));
+              this.#dispatch(pass, chunk, variant);
+            }
+            pass.setPipeline(this.#kernel("list", variant));
+            pass.setBindGroup(2, group);
+            pass.dispatchWorkgroups(this.#streamWorkgroups, chunk.rows);
+          });
+        });
+        pass.end();
+        encoder.copyBufferToBuffer(listing, 0, readback, 0, bytes);
+        this.#device.queue.submit([encoder.finish()]);
+        // What is submitted keeps it.
+        this.#workspace.release(listing);
+      });
+    };
 
-      const listUsage = USAGE.STORAGE | USAGE.COPY_SRC | USAGE.COPY_DST;
-      const counting = make("listing", 12 * rows, listUsage);
-      const counts = await run(counting, 12 * rows, true);
+    try {
+      const counts = await run(new Uint32Array(3 * rows), 0);
       const lists: RowCandidates[] = [];
       const room = Math.floor(Math.min(this.#bindingLimit, MOST_SCRATCH) / 12) - rows;
       for (let first = 0; first < rows;) {
@@ -794,15 +839,11 @@ export class WebGpuEngine implements Engine {
         const header = new Uint32Array(3 * rows);
         for (let row = first, at = rows; row < end; at += counts[3 * row++]!)
           header.set([0, counts[3 * row]!, at], 3 * row);
-        const bytes = 12 * (rows + entries);
-        const listing = make("listing", bytes, listUsage);
-        this.#device.queue.writeBuffer(listing, 0, header);
-        const words = await run(listing, bytes, false);
+        const words = await run(header, entries);
         for (let row = first; row < end; row++) {
           const [count, , at] = words.subarray(3 * row);
           lists.push(sorted(words.subarray(3 * at!, 3 * (at! + count!))));
         }
-        this.#workspace.release(listing);
         first = end;
       }
       return lists;

@@ -53,7 +53,10 @@ const wide: readonly Edge[] = [
   { logit: (id) => (id === 0 ? 0 : -(5.5451755 + (id % 16) * 2 ** -21)), params: { temperature: 1 } },
   { logit: (id) => (id === 5 ? 0 : -(6.2383227 + (id % 16) * 2 ** -21)), params: { temperature: 1, topP: 0.9999 } },
   // The last that min-p keeps, and the first that it does not.
-  { logit: (id) => (id % 64 === 0 ? 0 : -(0.69314 + (id % 64) * 2 ** -21)), params: { temperature: 1, minP: 0.5 } },
+  {
+    logit: (id) => (id % 64 === 0 ? 0 : -(Math.LN2 - 2 ** -17 + (id % 64) * 2 ** -21)),
+    params: { temperature: 1, minP: 0.5 },
+  },
 ];
 
 function section(what: string, vocabSize: number, edges: readonly Edge[], shape: Partial<Section>): Section {

@@ -47,12 +47,12 @@ async function complaint(work: () => void): Promise<string | undefined> {
   return (await device.popErrorScope())?.message;
 }
 
-/** Lets the next creation or call find the memory used up: the second of the two scopes that it asks. */
-async function withoutMemory<T>(run: () => Promise<T>): Promise<T> {
+/** Lets the next creation or call find the memory used up, at a step: the second of the two scopes that each asks. */
+async function withoutMemory<T>(run: () => Promise<T>, step: number = 1): Promise<T> {
   const popErrorScope = device.popErrorScope.bind(device);
   let scopes = 0;
   device.popErrorScope = async () => {
-    const second = ++scopes === 2;
+    const second = ++scopes === 2 * step;
     const error = await popErrorScope();
     return second ? new GPUOutOfMemoryError("none left") : error;
   };
@@ -269,6 +269,24 @@ describe("a GPU that refuses", () => {
     await allReject([call], /out of GPU memory\. none left/);
     expect((await one.sample(logits, { ...params, position: 0 })).tokens).toEqual((await expectedTokens(1))[0]);
   });
+
+  test.each([1, 2, 3])(
+    "memory for the buffers of a call in parts, at its step %d: the same, and none is left behind",
+    async (step) => {
+      const one = await sampler();
+      const kept = await one.candidates(logits, params);
+      const renormalized = await one.renormalize(logits, params);
+      const before = held();
+      await allReject([withoutMemory(() => one.candidates(logits, params), step)], /out of GPU memory\. none left/);
+      await allReject(
+        [withoutMemory(() => one.renormalize(logits, params), Math.min(step, 2))],
+        /out of GPU memory\. none left/,
+      );
+      expect(held()).toBeLessThanOrEqual(before);
+      expect(await one.candidates(logits, params)).toEqual(kept);
+      expect(await one.renormalize(logits, params)).toEqual(renormalized);
+    },
+  );
 
   describe("its adapter", () => {
     const gpu = navigator.gpu;
