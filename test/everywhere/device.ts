@@ -4,6 +4,7 @@ import { planRow, type SamplingParams } from "../../src/params.ts";
 import type { RowSample } from "../../src/reference/draw.ts";
 import { NO_TOKEN } from "../../src/reference/numeric.ts";
 import type { RowReport } from "../../src/reference/report.ts";
+import { narrow } from "../../src/reference/write.ts";
 import { createSampler, type Sampler } from "../../src/sampler.ts";
 import { answerWords, packRequests, unpackReport } from "../../src/webgpu/outputs.ts";
 import { RECORD_STATE, RECORD_WORDS, unpackRecord } from "../../src/webgpu/pack.ts";
@@ -137,8 +138,12 @@ async function ask(
   }
   tell();
   const kept = await sampler.candidates(logits, params);
-  const written =
-    call.written === true ? [await sampler.maskLogits(logits, params), await sampler.renormalize(logits, params)] : [];
+  const written: (Float32Array | Uint16Array)[] = [];
+  if (call.written === true) {
+    const probabilities = await sampler.renormalize(logits, params);
+    written.push(await sampler.maskLogits(logits, params), probabilities);
+    await halved(device, sampler, logits, params.map(withoutOutputs), probabilities);
+  }
   masks.buffer?.destroy();
   return rows.map((_, at) => {
     const sample: RowSample = unpackRecord(words, at);
@@ -250,10 +255,7 @@ async function encoded(
   expected: Uint32Array,
 ): Promise<void> {
   const { data, ...place } = logits;
-  const bytes = new Uint8Array(Math.ceil(data.byteLength / 4) * 4);
-  bytes.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
-  const buffer = device.createBuffer({ label: "logits", size: bytes.length, usage: 128 | 8 }); // STORAGE | COPY_DST
-  device.queue.writeBuffer(buffer, 0, bytes);
+  const buffer = bufferWith(device, data);
   const filled = new Uint32Array(2 * expected.length + 4).fill(SENTINEL);
   const tokens = device.createBuffer({ label: "tokens", size: filled.byteLength, usage: 128 | 8 | 4 }); // and COPY_SRC
   device.queue.writeBuffer(tokens, 0, filled);
@@ -267,6 +269,39 @@ async function encoded(
   for (const [row, token] of expected.entries()) filled.set([token, 0], 2 * (row + 1));
   const wrong = words.findIndex((word, at) => word !== filled[at]);
   if (wrong >= 0) throw new Error(`encode() left ${words[wrong]} in word ${wrong}, expected ${filled[wrong]}`);
+}
+
+/** Lets the sampler write probabilities of 16 bits into a buffer, packed, and checks that they are those, rounded. */
+async function halved(
+  device: GPUDevice,
+  sampler: Sampler,
+  logits: Placed,
+  params: readonly RowParams[],
+  probabilities: Float32Array,
+): Promise<void> {
+  const { data, ...place } = logits;
+  const buffer = bufferWith(device, data);
+  const expected = narrow(probabilities, "float16");
+  const size = Math.ceil(expected.byteLength / 4) * 4;
+  const output = device.createBuffer({ label: "halves", size, usage: 128 | 4 }); // STORAGE | COPY_SRC
+  const encoder = device.createCommandEncoder();
+  sampler.encodeRenormalize(encoder, { logits: { buffer, ...place }, output, outputType: "float16" }, params);
+  device.queue.submit([encoder.finish()]);
+  const made = new Uint16Array((await read(device, output, size)).buffer);
+  buffer.destroy();
+  output.destroy();
+  const wrong = expected.findIndex((half, at) => half !== made[at]);
+  if (wrong >= 0) {
+    throw new Error(`encodeRenormalize() left ${made[wrong]} as half ${wrong}, expected ${expected[wrong]}`);
+  }
+}
+
+function bufferWith(device: GPUDevice, data: Call["logits"]): GPUBuffer {
+  const bytes = new Uint8Array(Math.ceil(data.byteLength / 4) * 4);
+  bytes.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+  const buffer = device.createBuffer({ label: "logits", size: bytes.length, usage: 128 | 8 }); // STORAGE | COPY_DST
+  device.queue.writeBuffer(buffer, 0, bytes);
+  return buffer;
 }
 
 async function read(device: GPUDevice, buffer: GPUBuffer, bytes: number): Promise<Uint32Array<ArrayBuffer>> {
