@@ -736,8 +736,8 @@ fn bit_of_bin(bin: u32) -> vec2<u32> {
 }
 
 // Adds the weights of a band's tokens to the bins. Returns what all in front of it weigh. In place of its mass each group
-// leaves the bits of all bins that it has tokens in. Every token down to the band's end is of the part, and groups below
-// `floor_key` have none of it.
+// leaves the bits of all bins that it has tokens in. The part begins with the row; tokens behind its end may count, which
+// changes nothing in front of it, but groups below `floor_key` have none of it.
 fn fill_bins_of_band(floor_key: u32, band: Band, shift: u32, scale: f32) -> vec2<u32> {
   clear_bins();
   scale_of_ties = NO_TIES;
@@ -782,13 +782,8 @@ fn cut_where(whole: Part, weighted: bool, target_sum: vec2<u32>, share: f32, sca
   var leave_counts = false;
   let from_front = uniform_word(u32(part.after.key == IN_FRONT.key)) != 0u;
   if (weighted && share > 0.0 && from_front && call.groups >= 16u * SAMPLE) {
-    var band = guess_band(part, share, scale);
-    // What is nearer than the part's last token is of the part.
-    let last = select(distance_of_key(half_max, part.upto.key, scale), NOWHERE, part.upto.key == LAST.key);
-    let end = uniform_word(last);
-    if (band.farthest != NOWHERE && band.farthest >= end) {
-      band.farthest = select(end - 1u, NOWHERE, end == 0u);
-    }
+    let band = guess_band(part, share, scale);
+    // A sample that weighs nothing begins nowhere.
     if (band.farthest != NOWHERE && band.nearest <= band.farthest) {
       let shift = shift_of(band.farthest - band.nearest);
       let before = fill_bins_of_band(part.upto.key, band, shift, scale);

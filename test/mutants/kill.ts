@@ -8,7 +8,7 @@ import { referenceRows, rowDifference, sha256, sha256OfText, wordsOfRow } from "
 import { type FuzzCase, withoutStages } from "../fuzz/case.ts";
 import { fuzz } from "../fuzz/fuzz.ts";
 
-/** The tunings of a CPU and of a GPU, and small bindings. */
+/** The tunings of a CPU and of a GPU, and small bindings with long groups. */
 const configurations: readonly Configuration[] = [
   { name: "as it comes" },
   {
@@ -16,7 +16,7 @@ const configurations: readonly Configuration[] = [
     tuning: { drawWorkgroup: 64, streamWorkgroup: 64, lanes: 16, quads: 16, subgroups: true },
     half: true,
   },
-  { name: "small bindings", chunk: { rows: 4, bytes: 9000 }, half: true },
+  { name: "small bindings, long groups", chunk: { rows: 4, bytes: 9000 }, tuning: { quads: 64 }, half: true },
 ];
 const GPU_SECTIONS = sections.filter(
   ({ core, name }) => core !== "none" || /float32, 3 tokens|float16, 1003|bfloat16|offset|told|edges/.test(name),

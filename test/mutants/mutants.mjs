@@ -165,7 +165,6 @@ export const mutants = [
       "key_of_distance(max_key, first, scale)",
     ],
     ["a guess: groups forget a bin's tokens", "        seen |= bit_of_bin(bin);\n", ""],
-    ["a guess: the band reaches behind the part", "band.farthest >= end", "band.farthest > end"],
     ["weigh_groups: tokens as far as the last are all kept", "away < vec4(sure_end)", "away <= vec4(sure_end)"],
     [
       "weigh_groups: a group that ties end in has all",
@@ -176,6 +175,7 @@ export const mutants = [
       "weigh_groups: counts of ties pass for masses",
       "  scale_of_ties = select(scale_of_ties, NO_TIES, leave_counts);\n",
       "",
+      "whoever counts more ties than can be written down weighs them at once, and of fewer no group is asked again",
     ],
     ["ties: greedy rows count as tied", "const NO_TIES = -1.0;", "const NO_TIES = 0.0;"],
     ["ties by groups: the bin begins one late", "max(at.index * tokens_of_bin,", "max(at.index * tokens_of_bin + 1u,"],
