@@ -495,7 +495,7 @@ export class WebGpuEngine implements Engine {
       pass.dispatchWorkgroups(this.#streamWorkgroups, rows);
     }
     if (variant.staged) pass.setPipeline(this.#kernel("stages", variant));
-    else pass.setPipeline(this.#kernel("draw", { ...variant, constants: drawConstants(plans) }));
+    else pass.setPipeline(this.#kernel("draw", { ...variant, constants: drawConstants(plans, this.#groups) }));
     pass.dispatchWorkgroups(rows);
   }
 

@@ -81,17 +81,18 @@ export function isProcessed(plans: readonly RowPlan[]): boolean {
 
 /** Of `draw` where no row has top-k or top-p: much shorter. */
 const NO_FILTERS: Constants = { FILTERS: 0 };
-/** Where a top-k is so large that its tokens, with others that lie as near, rarely fit into half the room. */
+/** Where a top-k is so large that its tokens, with others that lie as near, rarely fit into half the room, in rows of many groups. */
 const ALL_ROOM: Constants = { ROOM: 1024 };
 const USUAL: Constants = {};
 const LARGE_TOP_K = 352;
+const MANY_GROUPS = 512;
 
-/** Overrides that make a `draw` which serves all rows of a call. */
-export function drawConstants(plans: readonly RowPlan[]): Constants {
+/** Overrides that make a `draw` which serves all rows of a call, each of so many groups. */
+export function drawConstants(plans: readonly RowPlan[], groups: number): Constants {
   let constants = NO_FILTERS;
   for (const { greedy, topK, topP } of plans) {
     if (greedy || (topK === TOP_K_OFF && topP === TOP_P_OFF)) continue;
-    if (topK > LARGE_TOP_K && topK <= TOP_K_REACH) return ALL_ROOM;
+    if (groups > MANY_GROUPS && topK > LARGE_TOP_K && topK <= TOP_K_REACH) return ALL_ROOM;
     constants = USUAL;
   }
   return constants;

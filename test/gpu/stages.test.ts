@@ -49,26 +49,47 @@ async function differences(
 
 const some = stagedSets.filter((_, index) => index % 3 === 1);
 
-// First of all, while nothing with stages is compiled on this device.
-test("is not compiled, dispatched or allocated where no stage asks for it", async () => {
-  const sampler = await createSampler({ vocabSize: 600, maxBatch: 1, device });
+/** Runs something, and says which pipelines were made meanwhile. */
+async function pipelinesOf(run: (made: readonly string[]) => Promise<void>): Promise<void> {
   const made: string[] = [];
   const create = device.createComputePipeline.bind(device);
   device.createComputePipeline = (descriptor) => {
     made.push(String(descriptor.label));
     return create(descriptor);
   };
-  try {
+  await run(made).finally(() => (device.createComputePipeline = create));
+}
+
+// First of all, while nothing with stages is compiled on this device.
+test("is not compiled, dispatched or allocated where no stage asks for it", async () => {
+  const sampler = await createSampler({ vocabSize: 600, maxBatch: 1, device });
+  await pipelinesOf(async (made) => {
     const logits = batch(["peaked"], 600, 1, 1);
     for (const params of paramSets) await sampler.sample(logits, params);
-    const draws = ["webgpu-token-sampler.draw.FILTERS=0", "webgpu-token-sampler.draw.ROOM=1024"];
-    expect(made).toEqual(draws);
+    const short = "webgpu-token-sampler.draw.FILTERS=0";
+    expect(made).toEqual([short]);
     await sampler.sample(logits, { typicalP: 0.5 });
-    expect(made).toEqual([...draws, "webgpu-token-sampler.stages.staged"]);
-  } finally {
-    device.createComputePipeline = create;
-    sampler.destroy();
-  }
+    expect(made).toEqual([short, "webgpu-token-sampler.stages.staged"]);
+  });
+  sampler.destroy();
+});
+
+test("a draw with all the room is compiled for a large top-k of many groups", async () => {
+  const { gpu, cpu } = await pair({ vocabSize: 33_000, maxBatch: 1 });
+  const logits = batch(["flat"], 33_000, 1, 1);
+  await pipelinesOf(async (made) => {
+    for (const [topK, compiled] of [
+      [352, 0],
+      [353, 1],
+      [512, 1],
+      [513, 1],
+    ] as const) {
+      const params = { topK, seed: 3n, position: 0n };
+      expect((await gpu.sample(logits, params)).tokens).toEqual((await cpu.sample(logits, params)).tokens);
+      expect(made).toEqual(["webgpu-token-sampler.draw.ROOM=1024"].slice(0, compiled));
+    }
+  });
+  gpu.destroy();
 });
 
 test.each([1, 2, 127, 2000])("%d tokens: all inputs, all parameter sets", async (vocabSize) => {
