@@ -78,7 +78,6 @@ function section(what: string, vocabSize: number, edges: readonly Edge[], shape:
     logitsType: "float32",
     maxHistory: 0,
     staged: false,
-    ownKernels: true,
     core: "none",
     calls,
     ...shape,

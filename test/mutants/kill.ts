@@ -19,7 +19,7 @@ const configurations: readonly Configuration[] = [
   { name: "small bindings, long groups", chunk: { rows: 4, bytes: 9000 }, tuning: { quads: 64 }, half: true },
 ];
 const GPU_SECTIONS = sections.filter(
-  ({ core, name }) => core !== "none" || /float32, 3 tokens|float16, 1003|bfloat16|offset|told|edges/.test(name),
+  ({ core, name }) => core !== "none" || /float32, 3 tokens|float16, 1003|bfloat16|offset|told|edges|20003/.test(name),
 );
 const FUZZ_RUNS = 100;
 
