@@ -9,55 +9,11 @@ override FILTERS: u32 = 1u; // 0 if no row of the call has top-k or top-p
 
 const TOP_K_REACH = 512u; // a larger top-k looks at all groups
 
-// How many of the `count` sorted entries the filters keep; 0 if the nucleus is larger than what was written down. `mass` is
-// the row's, where top-p has no top-k in front of it.
-fn filter_entries(plan: Plan, count: u32, floor_key: u32, mass: vec2<u32>) -> u32 {
-  let by_count = (plan.flags & FLAG_TOP_K) != 0u;
-  var end = count;
-  if ((plan.flags & FLAG_MIN_P_FIRST) != 0u) {
-    end = entries_reaching(floor_key, end);
-  }
-  if (by_count) {
-    end = min(end, plan.top_k);
-  }
-  if ((plan.flags & FLAG_TOP_P) != 0u) {
-    weigh_entries(end, plan.filter_scale);
-    let total = scan_weights(end);
-    let last = claim_weight(end, mass_needed(plan.top_p, select(mass, total, by_count)));
-    end = last.index + 1u; // 0 if it was not reached
-  }
-  if (end != 0u) {
-    end = entries_reaching(floor_key, end);
-  }
-  return end;
-}
-
-// Filters any row; or, where the groups that are looked at hold the top-k, looks for those only. `mass` as above.
-fn many(plan: Plan, floor_cut: Cut, top_k_only: bool, mass: vec2<u32>, max_key: u32) -> Cut {
-  var cut = LAST;
-  if ((plan.flags & FLAG_MIN_P_FIRST) != 0u && !top_k_only) {
-    cut = floor_cut;
-  }
-  for (var stage = 0u; stage < select(2u, 1u, top_k_only); stage++) {
-    let weighted = stage == 1u;
-    if ((plan.flags & select(FLAG_TOP_K, FLAG_TOP_P, weighted)) != 0u) {
-      var target_sum = vec2(plan.top_k, 0u);
-      if (weighted) {
-        var measured = mass;
-        if ((plan.flags & FLAG_TOP_K) != 0u) {
-          weigh_groups(Part(IN_FRONT, cut), max_key, plan.filter_scale);
-          measured = row_mass();
-        }
-        target_sum = mass_needed(plan.top_p, measured);
-      }
-      cut = cut_where(Part(IN_FRONT, cut), weighted, target_sum, f32(plan.top_p) / 4294967296.0, plan.filter_scale, max_key);
-    }
-  }
-  if (top_k_only) {
-    return cut; // the other filters come later
-  }
-  return stricter(cut, floor_cut);
-}
+// What a turn looks for.
+const FEW = 0u; // what all filters keep, among few tokens
+const BY_COUNT = 1u; // where top-k cuts
+const BY_MASS = 2u; // where top-p cuts
+const NOTHING = 3u; // the cut is known
 
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn draw_main(@builtin(workgroup_id) workgroup_id: vec3<u32>, @builtin(local_invocation_index) index: u32) {
@@ -78,60 +34,103 @@ fn draw_main(@builtin(workgroup_id) workgroup_id: vec3<u32>, @builtin(local_invo
     workgroupBarrier();
     cut = Cut(max_key, drawn.token);
   } else {
+    let has_k = (plan.flags & FLAG_TOP_K) != 0u;
+    let has_p = (plan.flags & FLAG_TOP_P) != 0u;
+    let min_p_first = (plan.flags & FLAG_MIN_P_FIRST) != 0u;
+    let small_k = has_k && plan.top_k <= TOP_K_REACH;
+    var floor_cut = LAST;
     if ((plan.flags & FLAG_MIN_P) != 0u) {
-      cut.key = key_of_distance(max_key, plan.min_p_distance, plan.filter_scale);
+      floor_cut.key = key_of_distance(max_key, plan.min_p_distance, plan.filter_scale);
     }
-    var count = 0u; // entries that are kept; 0: all tokens up to the cut, with the masses of their groups
-    if (FILTERS == 1u && (plan.flags & (FLAG_TOP_K | FLAG_TOP_P)) != 0u) {
-      let by_count = (plan.flags & FLAG_TOP_K) != 0u;
-      let small_k = by_count && plan.top_k <= TOP_K_REACH;
-      let floor_cut = cut;
-      var part = Part(IN_FRONT, LAST);
-      var written = ROOM + 1u;
-      var mass = vec2(0u);
-      if (small_k || !by_count) {
-        var reach: Reach;
-        if (by_count) {
-          reach = reach_of_delegates(plan.top_k, true, max_key);
+    var turn = NOTHING;
+    var few = LAST; // where few tokens end
+    var mass = vec2(0u); // what top-p measures, or what the draw is from
+    if (FILTERS == 1u && (has_k || has_p)) {
+      turn = select(BY_MASS, BY_COUNT, has_k);
+      look_at_all_groups();
+      if (small_k || !has_k) {
+        let scale = select(plan.filter_scale, SCALE_OF_ONE, has_k);
+        let reach = reach_of_delegates(select(0u, plan.top_k, has_k), true, plan.top_p, scale, max_key);
+        mass = reach.mass;
+        few.key = reach.low;
+        if (list_groups(reach) <= ROOM) {
+          turn = FEW;
         } else {
-          mass = fill_bins_of_groups(plan.filter_scale);
-          reach = reach_of_nucleus(plan.top_p, mass, plan.filter_scale, max_key);
+          look_at_all_groups();
         }
-        part.upto.key = reach.low;
-        written = list_groups(reach);
-      }
-      // Few groups, few tokens in them: all is well. Else the cut is looked for first, and that is all where it is not
-      // one among few tokens. (A loop, because compilers write out every call.)
-      for (var attempt = 0u; attempt < 2u && count == 0u; attempt++) {
-        if (attempt == 1u) {
-          if (!small_k) {
-            look_at_all_groups();
-          }
-          cut = many(plan, floor_cut, small_k, mass, max_key);
-          if (!small_k) {
-            break;
-          }
-          part.upto = cut;
-        }
-        if (written <= ROOM) {
-          let found_count = gather(part);
-          if (found_count <= ROOM) {
-            sort_entries(found_count);
-            count = filter_entries(plan, found_count, floor_cut.key, mass);
-          }
-        }
-      }
-      if (count == 0u) {
-        weigh_groups(Part(IN_FRONT, cut), max_key, plan.draw_scale);
-      } else {
-        cut = Cut(key_of_entry(count - 1u), entries[count - 1u].y);
       }
     }
-    if (FILTERS == 1u && count != 0u) {
-      draw_entry(count, plan.draw_scale, u);
-    } else {
-      draw_group(Part(IN_FRONT, cut), plan.draw_scale, u);
+    if (turn == NOTHING || (min_p_first && !small_k)) {
+      cut = floor_cut;
     }
+    // One turn after the other, in a loop, because compilers write out every call.
+    var count = 0u; // entries that are kept; 0: all tokens up to the cut, with the masses of their groups
+    loop {
+      let measures = turn == BY_COUNT && has_p; // for the next turn
+      if (FILTERS == 1u && turn != NOTHING) {
+        var part = Part(IN_FRONT, cut);
+        if (turn == FEW) {
+          part.upto = few;
+        }
+        let by_mass = turn == BY_MASS;
+        var place = Target(vec2(0u), by_mass, 0.0);
+        if (turn == BY_COUNT) {
+          place.sum = vec2(plan.top_k, 0u);
+        } else if (by_mass) {
+          place.sum = mass_needed(plan.top_p, mass);
+          place.share = f32(plan.top_p) / 4294967296.0;
+        }
+        let around = search(part, place, turn == FEW, plan.filter_scale, max_key);
+        // How many of these tokens lie in front of the cut.
+        var end = select(around.count, 0u, around.count > ROOM);
+        let floor_end = entries_reaching(floor_cut.key, end);
+        if (turn == FEW && min_p_first) {
+          end = min(end, floor_end);
+        }
+        if (turn == FEW && has_k) {
+          end = min(end, plan.top_k);
+        } else if (turn == BY_COUNT) {
+          end = select(around.rest.x, 0u, around.rest.x > end);
+        }
+        if (by_mass || (turn == FEW && has_p)) {
+          let weight = weigh_entries(0u, end, plan.filter_scale);
+          let goal = select(mass_needed(plan.top_p, select(mass, weight, has_k)), around.rest, by_mass);
+          end = claim_weight(end, goal).index + 1u; // 0 if all of them are too few
+        }
+        if (turn == FEW) {
+          end = min(end, floor_end);
+        }
+        if (end != 0u) {
+          cut = place_of(end - 1u);
+        }
+        if (turn == FEW) {
+          count = end;
+          if (count == 0u) {
+            turn = select(BY_MASS, BY_COUNT, has_k);
+            if (!has_k) {
+              look_at_all_groups();
+            }
+            continue;
+          }
+          weigh_for_draw(count, plan.draw_scale);
+        } else if (small_k) {
+          few = cut;
+          turn = FEW;
+          continue;
+        } else {
+          if (!measures) {
+            cut = stricter(cut, floor_cut);
+          }
+          weigh_groups(Part(IN_FRONT, cut), max_key, select(plan.draw_scale, plan.filter_scale, measures));
+        }
+      }
+      mass = bin_kept(count);
+      if (!measures) {
+        break;
+      }
+      turn = BY_MASS;
+    }
+    draw_at(count, Part(IN_FRONT, cut), plan.draw_scale, draw_point(u, mass), mass);
   }
   finish(row_index, status, Part(IN_FRONT, cut), max_key, plan.draw_scale, max_key, position);
 }

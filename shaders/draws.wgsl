@@ -63,7 +63,7 @@ fn draws_main(@builtin(workgroup_id) workgroup_id: vec3<u32>, @builtin(local_inv
   // The row's counter has moved on.
   let position = sub64(vec2(records[record].position_low, records[record].position_high), vec2(1u, 0u));
   weigh_groups(kept, base_key, scale);
-  let mass = bin_groups();
+  let mass = bin_kept(0u);
   // The search for a token needs the bins, so what they hold is kept here.
   for (var bin = lid; bin < BINS; bin += WORKGROUP_SIZE) {
     entries[bin] = bin_amount(bin);
@@ -84,7 +84,7 @@ fn draws_main(@builtin(workgroup_id) workgroup_id: vec3<u32>, @builtin(local_inv
     scan_bins();
     let taken = select(0u, i, without);
     let point = point_among_all(draw_point(uniform_of(plan.seed, position, i), left), taken);
-    let before = draw_at(kept, scale, point, mass);
+    let before = draw_at(0u, kept, scale, point, mass);
     if (lid == 0u) {
       put_drawn(first + i, drawn.token, drawn.weight);
       if (without) {

@@ -104,9 +104,9 @@ fn list_first(part: Part, top: u32, list_at: u32, max_key: u32) {
   }
   // Where the part begins with the row, few groups have all of them, as delegates tell.
   if (uniform_word(part.after.key) == IN_FRONT.key) {
-    let reach = reach_of_delegates(top, true, max_key);
+    let reach = reach_of_delegates(top, true, 0u, SCALE_OF_ONE, max_key);
     if (list_groups(reach) <= ROOM) {
-      let count = gather(Part(IN_FRONT, stricter(Cut(reach.low, NO_TOKEN), part.upto)));
+      let count = look_at(Part(IN_FRONT, stricter(Cut(reach.low, NO_TOKEN), part.upto)), WRITE_DOWN);
       if (count <= ROOM) {
         sort_entries(count);
         listed_count = min(count, top);
@@ -273,7 +273,7 @@ fn report_main(@builtin(workgroup_id) workgroup_id: vec3<u32>, @builtin(local_in
       if (token_key != 0u) {
         upto = Cut(token_key, token);
       }
-      rank = measure(Part(IN_FRONT, upto), false) + select(0u, 1u, token_key == 0u);
+      rank = look_at(Part(IN_FRONT, upto), COUNT) + select(0u, 1u, token_key == 0u);
     }
     if (lid == 0u) {
       let place = result + AT_DRAWN + 2u * i;

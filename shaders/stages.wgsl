@@ -52,10 +52,12 @@ struct Ask {
   most: u32, // NOWHERE: any number
   by_mass: bool,
   mass: vec2<u32>,
-  share: f32, // of the mass, as far as is known: see cut_where
+  share: f32, // of the mass, as far as is known
   floor_key: u32, // 1: any
   least: u32,
   loose_key: u32, // NOWHERE: none
+  // Instead: nothing is dropped, but the first tokens are written down, down to this key and no more than `most`; 0: no.
+  head_key: u32,
 }
 
 // ---- what is kept -------------------------------------------------------------------------------------------------
@@ -75,77 +77,34 @@ fn first_below(key: u32, first: u32, end: u32) -> u32 {
   return uniform_word(low);
 }
 
-// Writes down what is kept if it is little.
-fn written_down(part: Part) -> Kept {
-  let count = measure(part, false);
-  let first_key = uniform_word(atomicLoad(&largest));
-  if (count > ROOM) {
-    return Kept(part, first_key, 0u, NOWHERE, 0u);
+// The last token in front of the place that search() has looked for, and that one included; the end of the part if it is not
+// reached.
+fn cut_of(around: Around, whole: Part, place: Target, scale: f32) -> Cut {
+  var last = around.rest.x;
+  if (place.weighted) {
+    weigh_entries(0u, around.count, scale);
+    last = claim_weight(around.count, around.rest).index + 1u;
   }
-  gather(part);
-  sort_entries(count);
-  return Kept(part, first_key, 0u, count, count);
-}
-
-// Everything, with the top written down.
-fn everything(plan: Plan, max_key: u32) -> Kept {
-  var kept = Kept(Part(IN_FRONT, LAST), max_key, 0u, NOWHERE, 0u);
-  var first_stage = plan.stages.order.x & 15u;
-  if (first_stage == TEMPERATURE && plan.stages.dynatemp_span == 0u) {
-    first_stage = (plan.stages.order.x >> 4u) & 15u;
+  if (last == 0u || last > around.count) {
+    return whole.upto;
   }
-  let top_k = max(plan.top_k, plan.stages.min_keep);
-  let by_count = first_stage == TOP_K && top_k <= LARGEST_FIRST_HEAD;
-  let reach = reach_of_delegates(select(FIRST_HEAD, top_k, by_count), by_count, max_key);
-  if (list_groups(reach) <= ROOM) {
-    let count = gather(Part(IN_FRONT, Cut(reach.low, NO_TOKEN)));
-    if (count <= ROOM) {
-      sort_entries(count);
-      // By count, ties behind the k-th may be missing; top-k, which comes first then, leaves them out in any case.
-      kept.written = count;
-      if (reach.low == 1u) {
-        kept.end = count;
-      }
-    }
-  }
-  look_at_all_groups();
-  return kept;
-}
-
-// At least the first HEAD tokens, or all there are, as entries.
-fn with_head(was: Kept, scale: f32) -> Kept {
-  if (was.end != NOWHERE || was.start + HEAD <= was.written) {
-    return was;
-  }
-  var kept = was;
-  let head = Part(kept.part.after, uniform_cut(cut_where(kept.part, false, vec2(HEAD, 0u), 0.0, scale, kept.first_key)));
-  let count = gather(head);
-  sort_entries(count);
-  kept.start = 0u;
-  kept.written = count;
-  if (count < HEAD) {
-    kept.end = count;
-  }
-  return kept;
-}
-
-// The weights of entries as words, 0 in front of the first.
-fn weigh_from(first: u32, end: u32, scale: f32) {
-  workgroupBarrier();
-  for (var i = lid; i < end; i += WORKGROUP_SIZE) {
-    words[i] = select(0u, weight_of_key(half_max, key_of_entry(i), scale), i >= first);
-  }
-  workgroupBarrier();
+  return place_of(last - 1u);
 }
 
 fn narrow(was: Kept, ask: Ask, scale: f32) -> Kept {
   var kept = was;
+  let for_head = ask.head_key != 0u;
   let all_here = kept.end != NOWHERE;
   let here = min(kept.end, kept.written);
   // Among the entries, if that is where the answer lies.
+  var reached = array<u32, 3>(); // entries in front of the first that does not reach a key
+  for (var i = 0u; i < 3u; i++) {
+    let key = select(select(ask.floor_key, ask.loose_key, i == 1u), ask.after_key + 1u, i == 2u);
+    reached[i] = first_below(key, kept.start, here);
+  }
   var start = kept.start + ask.drop;
   if (ask.after_key != NOWHERE) {
-    start = max(start, first_below(ask.after_key + 1u, kept.start, here));
+    start = max(start, reached[2]);
   }
   var sure = start < here || (ask.drop == 0u && ask.after_key == NOWHERE);
   var end = NOWHERE;
@@ -154,13 +113,12 @@ fn narrow(was: Kept, ask: Ask, scale: f32) -> Kept {
     sure = sure && end <= here;
   }
   if (ask.floor_key > 1u) {
-    let reached = first_below(ask.floor_key, start, max(here, start));
-    sure = sure && reached < here;
-    end = min(end, reached);
+    let floor_end = max(reached[0], start);
+    sure = sure && floor_end < here;
+    end = min(end, floor_end);
   }
   if (ask.by_mass) {
-    weigh_from(start, here, scale);
-    scan_weights(here);
+    weigh_entries(start, here, scale);
     let last = claim_weight(here, ask.mass);
     sure = sure && last.index != NOWHERE;
     end = min(end, select(last.index + 1u, here, last.index == NOWHERE));
@@ -168,70 +126,83 @@ fn narrow(was: Kept, ask: Ask, scale: f32) -> Kept {
   if (end != NOWHERE) {
     var at_least = start + ask.least;
     if (ask.loose_key != NOWHERE) {
-      at_least = max(at_least, first_below(ask.loose_key, start, max(here, start)));
+      at_least = max(at_least, reached[1]);
     }
     sure = sure && at_least <= here && (ask.loose_key == NOWHERE || at_least < here);
     end = max(end, at_least);
   }
-  if (all_here || sure) {
+  if (!for_head && (all_here || sure)) {
     if (end != NOWHERE) {
       kept.end = min(end, here);
-      kept.part.upto = place_of(kept.end - 1u);
+      kept.part.upto = uniform_cut(place_of(kept.end - 1u));
     }
     if (start > kept.start) {
       kept.start = start;
-      kept.part.after = place_of(start - 1u);
+      kept.part.after = uniform_cut(place_of(start - 1u));
       kept.first_key = uniform_word(key_of_entry(start));
     }
     return kept;
   }
 
-  // Else in the row.
+  // Else in the row: one search after the other, in a loop, because compilers write out every call.
   var part = kept.part;
   if (ask.after_key < part.after.key) {
     part.after = Cut(ask.after_key + 1u, NO_TOKEN);
   }
-  let drops = ask.drop != 0u;
-  let has_end = end != NOWHERE;
+  let has_end = end != NOWHERE && !for_head;
   // The floor may lie above the first token.
   let needs_least = has_end && (ask.least > 1u || ask.floor_key > kept.first_key);
   var upto = part.upto;
   if (ask.floor_key > 1u) {
     upto = stricter(upto, Cut(ask.floor_key, NO_TOKEN));
   }
-  for (var step = 0u; step < 4u; step++) {
-    var amount = vec2(ask.drop, 0u);
-    var wanted = drops;
+  var count = 0u;
+  for (var step = 0u; step < 5u; step++) {
+    var place = Target(vec2(ask.drop, 0u), false, 0.0);
     if (step == 1u) {
-      amount = vec2(ask.most, 0u);
-      wanted = ask.most != NOWHERE;
+      place.sum = vec2(select(ask.most, 0u, ask.most == NOWHERE), 0u);
     } else if (step == 2u) {
-      amount = ask.mass;
-      wanted = ask.by_mass;
+      place = Target(select(vec2(0u), ask.mass, ask.by_mass), true, select(0.0, ask.share, part.after.key == IN_FRONT.key));
     } else if (step == 3u) {
-      amount = vec2(ask.least, 0u);
-      wanted = needs_least;
-    }
-    if (wanted) {
-      let cut = uniform_cut(cut_where(part, step == 2u, amount, ask.share, scale, was.first_key));
-      if (step == 0u) {
-        part.after = cut;
-      } else if (step == 3u) {
-        upto = looser(upto, cut);
-      } else {
-        upto = stricter(upto, cut);
+      place.sum = vec2(select(0u, ask.least, needs_least), 0u);
+    } else if (step == 4u) {
+      // What is left is written down if it is little.
+      if (ask.loose_key != NOWHERE) {
+        upto = looser(upto, Cut(ask.loose_key, NO_TOKEN));
       }
+      part.upto = stricter(upto, part.upto);
+      if (for_head) {
+        part.upto = stricter(part.upto, Cut(ask.head_key, NO_TOKEN));
+      }
+      place.sum = vec2(0u);
+    }
+    if (step < 4u && all(place.sum == vec2(0u))) {
+      continue;
+    }
+    let around = search(part, place, for_head && step == 4u, scale, was.first_key);
+    if (step == 4u) {
+      count = around.count;
+      break;
+    }
+    let cut = uniform_cut(cut_of(around, part, place, scale));
+    if (step == 0u) {
+      part.after = cut;
+    } else if (step == 3u) {
+      upto = looser(upto, cut);
+    } else {
+      upto = stricter(upto, cut);
     }
   }
-  if (ask.loose_key != NOWHERE) {
-    upto = looser(upto, Cut(ask.loose_key, NO_TOKEN));
+  let fits = count <= ROOM;
+  if (for_head) {
+    kept.start = 0u;
+    kept.written = select(0u, count, fits);
+    if (fits && count < ask.most && ask.head_key == 1u) {
+      kept.end = count;
+    }
+    return kept;
   }
-  part.upto = stricter(upto, part.upto);
-  return written_down(part);
-}
-
-fn place_of(entry: u32) -> Cut {
-  return uniform_cut(Cut(key_of_entry(entry), entries[entry].y));
+  return Kept(part, uniform_word(atomicLoad(&largest)), 0u, select(NOWHERE, count, fits), select(0u, count, fits));
 }
 
 fn uniform_pair(value: vec2<u32>) -> vec2<u32> {
@@ -661,113 +632,127 @@ fn stages_main(@builtin(workgroup_id) workgroup_id: vec3<u32>, @builtin(local_in
     kept.part.upto = Cut(max_key, drawn.token);
     scale = plan.draw_scale;
   } else {
-    kept = everything(plan, max_key);
+    // First the top of the row is written down; enough for a top-k that comes first: ties behind the k-th may be missing then,
+    // which it leaves out in any case.
+    var first_stage = stages.order.x & 15u;
+    if (first_stage == TEMPERATURE && stages.dynatemp_span == 0u) {
+      first_stage = (stages.order.x >> 4u) & 15u;
+    }
+    let top_k = max(plan.top_k, stages.min_keep);
+    let by_count = first_stage == TOP_K && top_k <= LARGEST_FIRST_HEAD;
+    let reach = reach_of_delegates(select(FIRST_HEAD, top_k, by_count), by_count, 0u, SCALE_OF_ONE, max_key);
+    var for_top = list_groups(reach) <= ROOM;
+    if (!for_top) {
+      look_at_all_groups();
+    }
     let chance = uniform_word(philox4x32(vec4(position, 0u, PURPOSE_XTC), plan.seed).x);
-    for (var place = 0u; place < 16u; place++) {
+    var place = 0u;
+    while (for_top || place < 16u) {
       let stage = (select(stages.order.x, stages.order.y, place >= 8u) >> ((place & 7u) * 4u)) & 15u;
-      if (stage == 0u) {
-        break;
-      }
-      if (stage == TEMPERATURE && stages.dynatemp_span == 0u) {
-        scale = plan.draw_scale;
-        continue;
-      }
-      if (stage == XTC && chance > stages.xtc_probability) {
-        continue;
-      }
       let needs_head = stage == TOP_H || (stage == MIROSTAT && stages.mirostat == 1u);
-      if (needs_head) {
-        kept = with_head(kept, scale);
+      let for_head = for_top || (needs_head && kept.end == NOWHERE && kept.start + HEAD > kept.written);
+      var ask = Ask(0u, NOWHERE, NOWHERE, false, vec2(0u), 0.0, 1u, stages.min_keep, NOWHERE, 0u);
+      if (for_top) {
+        ask.head_key = reach.low;
+      } else if (for_head) {
+        ask.head_key = 1u;
+        ask.most = HEAD;
+      } else {
+        if (stage == 0u) {
+          break;
+        }
+        place++;
+        if (stage == TEMPERATURE && stages.dynatemp_span == 0u) {
+          scale = plan.draw_scale;
+          continue;
+        }
+        if (stage == XTC && chance > stages.xtc_probability) {
+          continue;
+        }
+        var totals = Totals(0u, vec2(0u), vec2(0u));
+        if (!needs_head && stage != TOP_K && stage != MIN_P) {
+          totals = totals_of(kept, select(scale, SIGMA_SCALE, stage == TOP_N_SIGMA), stage == TOP_N_SIGMA);
+        }
+        let first_key = kept.first_key;
+        var after_key = NOWHERE;
+        var floor_key = 1u;
+        var loose_key = NOWHERE;
+        switch stage {
+          case TEMPERATURE: {
+            scale = bitcast<f32>(uniform_word(bitcast<u32>(dynamic_scale(stages, totals))));
+          }
+          case TOP_K: {
+            ask.most = plan.top_k;
+          }
+          case TOP_P, JOINT: {
+            ask.mass = mass_needed(max(plan.top_p, 1u), totals.first);
+            ask.share = f32(plan.top_p) / 4294967296.0;
+            if (stage == JOINT) {
+              ask.most = plan.top_k;
+            }
+          }
+          case MIN_P: {
+            floor_key = key_of_weight(first_key, stages.min_p_weight, scale);
+          }
+          case TYPICAL_P: {
+            let mean = mean_distance(totals);
+            ask.mass = mass_needed(stages.typical_p, totals.first);
+            ask.mass.x = select(ask.mass.x, 1u, all(ask.mass == vec2(0u)));
+            let off = typical_deviation(kept, mean, ask.mass, stages.min_keep, scale);
+            if (mean > off) {
+              after_key = key_within(first_key, i32(mean - off) - 1, scale) - 1u;
+            }
+            if (mean + off > 0u) {
+              loose_key = key_within(first_key, i32(mean + off) - 1, scale);
+            }
+          }
+          case TOP_N_SIGMA: {
+            floor_key = key_within(first_key, sigma_limit(stages.n_sigma, totals), SIGMA_SCALE);
+          }
+          case EPSILON_CUTOFF: {
+            floor_key = key_of_weight(first_key, weight_of_share(stages.epsilon, totals.first), scale);
+          }
+          case ETA_CUTOFF: {
+            let by_entropy = product(stages.eta_root, weight_of(mean_distance(totals)), 32u);
+            floor_key = key_of_weight(first_key, min(weight_of_share(stages.eta, totals.first), by_entropy), scale);
+          }
+          case TOP_H: {
+            ask.most = top_h_count(kept, stages.top_h, scale);
+          }
+          case XTC: {
+            let top_key = key_of_weight(first_key, weight_of_share(stages.xtc_threshold, totals.first), scale);
+            let top = count_reaching(kept, uniform_word(top_key));
+            if (top >= 2u && totals.count - (top - 1u) >= stages.min_keep) {
+              ask.drop = top - 1u;
+            }
+          }
+          case MIROSTAT: {
+            if (stages.mirostat == 1u) {
+              ask.most = mirostat_count(kept, limit, scale);
+            } else {
+              floor_key = key_within(first_key, limit - log_of_mass(totals.first), scale);
+            }
+          }
+          case ADAPTIVE_P: {
+            adaptive = adaptive_for(kept, scale, stages, memory, totals.first);
+          }
+          default: {}
+        }
+        ask.by_mass = stage == TOP_P || stage == JOINT || stage == TYPICAL_P;
+        ask.after_key = uniform_word(after_key);
+        ask.floor_key = uniform_word(floor_key);
+        ask.loose_key = uniform_word(loose_key);
       }
-      var totals = Totals(0u, vec2(0u), vec2(0u));
-      if (!needs_head && stage != TOP_K && stage != MIN_P) {
-        totals = totals_of(kept, select(scale, SIGMA_SCALE, stage == TOP_N_SIGMA), stage == TOP_N_SIGMA);
-      }
-      let first_key = kept.first_key;
-      // What is asked for; keys are shared below.
-      var drop = 0u;
-      var after_key = NOWHERE;
-      var most = NOWHERE;
-      var mass = vec2(0u);
-      var share = 0.0;
-      var floor_key = 1u;
-      var loose_key = NOWHERE;
-      switch stage {
-        case TEMPERATURE: {
-          scale = bitcast<f32>(uniform_word(bitcast<u32>(dynamic_scale(stages, totals))));
-        }
-        case TOP_K: {
-          most = plan.top_k;
-        }
-        case TOP_P, JOINT: {
-          mass = mass_needed(max(plan.top_p, 1u), totals.first);
-          share = f32(plan.top_p) / 4294967296.0;
-          if (stage == JOINT) {
-            most = plan.top_k;
-          }
-        }
-        case MIN_P: {
-          floor_key = key_of_weight(first_key, stages.min_p_weight, scale);
-        }
-        case TYPICAL_P: {
-          let mean = mean_distance(totals);
-          mass = mass_needed(stages.typical_p, totals.first);
-          mass.x = select(mass.x, 1u, all(mass == vec2(0u)));
-          let off = typical_deviation(kept, mean, mass, stages.min_keep, scale);
-          if (mean > off) {
-            after_key = key_within(first_key, i32(mean - off) - 1, scale) - 1u;
-          }
-          if (mean + off > 0u) {
-            loose_key = key_within(first_key, i32(mean + off) - 1, scale);
-          }
-        }
-        case TOP_N_SIGMA: {
-          floor_key = key_within(first_key, sigma_limit(stages.n_sigma, totals), SIGMA_SCALE);
-        }
-        case EPSILON_CUTOFF: {
-          floor_key = key_of_weight(first_key, weight_of_share(stages.epsilon, totals.first), scale);
-        }
-        case ETA_CUTOFF: {
-          let by_entropy = product(stages.eta_root, weight_of(mean_distance(totals)), 32u);
-          floor_key = key_of_weight(first_key, min(weight_of_share(stages.eta, totals.first), by_entropy), scale);
-        }
-        case TOP_H: {
-          most = top_h_count(kept, stages.top_h, scale);
-        }
-        case XTC: {
-          let top_key = key_of_weight(first_key, weight_of_share(stages.xtc_threshold, totals.first), scale);
-          let top = count_reaching(kept, uniform_word(top_key));
-          if (top >= 2u && totals.count - (top - 1u) >= stages.min_keep) {
-            drop = top - 1u;
-          }
-        }
-        case MIROSTAT: {
-          if (stages.mirostat == 1u) {
-            most = mirostat_count(kept, limit, scale);
-          } else {
-            floor_key = key_within(first_key, limit - log_of_mass(totals.first), scale);
-          }
-        }
-        case ADAPTIVE_P: {
-          adaptive = adaptive_for(kept, scale, stages, memory, totals.first);
-        }
-        default: {}
-      }
-      let ask = Ask(
-        drop,
-        uniform_word(after_key),
-        most,
-        stage == TOP_P || stage == JOINT || stage == TYPICAL_P,
-        mass,
-        share,
-        uniform_word(floor_key),
-        stages.min_keep,
-        uniform_word(loose_key),
-      );
       kept = narrow(kept, ask, scale);
       half_max = logit_of_key(kept.first_key) * 0.5;
+      if (for_top) {
+        for_top = false;
+        look_at_all_groups();
+      }
     }
+    var count = 0u;
     if (kept.end != NOWHERE) {
+      count = kept.end - kept.start;
       workgroupBarrier();
       for (var i = kept.start; i < kept.end; i += WORKGROUP_SIZE) {
         // What is kept moves to the front, a stretch at a time, so that nothing is overwritten that has not been read.
@@ -779,11 +764,12 @@ fn stages_main(@builtin(workgroup_id) workgroup_id: vec3<u32>, @builtin(local_in
         }
         workgroupBarrier();
       }
-      draw_entry(kept.end - kept.start, scale, u);
+      weigh_for_draw(count, scale);
     } else {
       weigh_groups(kept.part, kept.first_key, scale);
-      draw_group(kept.part, scale, u);
     }
+    let mass = bin_kept(count);
+    draw_at(count, kept.part, scale, draw_point(u, mass), mass);
   }
   finish(row_index, status, kept.part, kept.first_key, scale, max_key, position);
 
@@ -817,5 +803,5 @@ fn count_reaching(kept: Kept, key: u32) -> u32 {
   if (key == NOWHERE) {
     return 0u;
   }
-  return measure(Part(kept.part.after, stricter(kept.part.upto, Cut(key, NO_TOKEN))), false);
+  return look_at(Part(kept.part.after, stricter(kept.part.upto, Cut(key, NO_TOKEN))), COUNT);
 }

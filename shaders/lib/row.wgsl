@@ -75,26 +75,25 @@ fn uniform_word(value: u32) -> u32 {
   return workgroupUniformLoad(&shared_word);
 }
 
-// Running sums over the invocations. Returns the total.
+// Running sums over the invocations. Returns the total, the same for all of them.
 fn scan(amount: vec2<u32>) -> vec2<u32> {
   workgroupBarrier();
   partial[lid] = amount;
   if (lid == 0u) {
     found = Found(NOWHERE, vec2(0u));
   }
-  workgroupBarrier();
   var sum = amount;
   for (var reach = 1u; reach < WORKGROUP_SIZE; reach <<= 1u) {
+    workgroupBarrier();
     if (lid >= reach) {
       sum = add64(sum, partial[lid - reach]);
     }
     workgroupBarrier();
     partial[lid] = sum;
-    workgroupBarrier();
   }
   mine = amount;
   before_mine = sub64(sum, amount);
-  return partial[WORKGROUP_SIZE - 1u];
+  return workgroupUniformLoad(&partial[WORKGROUP_SIZE - 1u]);
 }
 
 // After scan(): whether the running sum reaches the target (1 or more) inside this invocation's own amount.
@@ -215,6 +214,10 @@ fn key_of_entry(index: u32) -> u32 {
   return ~entries[index].x;
 }
 
+fn place_of(index: u32) -> Cut {
+  return Cut(key_of_entry(index), entries[index].y);
+}
+
 fn stricter(a: Cut, b: Cut) -> Cut {
   if (a.key > b.key || (a.key == b.key && a.id < b.id)) {
     return a;
@@ -266,6 +269,11 @@ fn run_at(index: u32) -> Run {
   return Run(delegates[first_group + group], is_whole(row, group), quad, quad + span * LANES);
 }
 
+// Of all runs, or of one in 2^sampling.
+fn run_of_sample(index: u32, sampling: u32) -> Run {
+  return run_at((index << sampling) + (index & ((1u << sampling) - 1u)));
+}
+
 // Sets smallest and largest to the extremes over all invocations.
 fn share_extremes(low: u32, high: u32) {
   workgroupBarrier();
@@ -280,99 +288,79 @@ fn share_extremes(low: u32, high: u32) {
 }
 
 struct Reach {
-  low: u32, // a key that at least n tokens reach
+  low: u32, // a key that all tokens that matter reach
   tiles: u32, // of the groups whose delegate is just `low`, those in tiles before this one are enough
   seen: vec2<u32>, // 0, or bits of which a group has left one in place of its mass
+  mass: vec2<u32>, // of the row, where the groups were looked for by mass
 }
 
-// Which bin a delegate belongs to by how far it is.
-fn bin_of_delegate(half: f32, key: u32, scale: f32) -> u32 {
-  return min(distance_of_key(half, max(key, LOWEST_KEY), scale) / (MAX_DISTANCE / BINS), BINS - 1u);
-}
+// What is counted in bins, or weighed: by its distance, its key, its id; a group by its delegate, or by its tile.
+const BY_DISTANCE = 0u;
+const BY_KEY = 1u;
+const BY_ID = 2u;
+const BY_TILE = 3u;
 
-// The smallest key that such a bin may hold.
-fn lowest_of_bin(bin: u32, max_key: u32, scale: f32) -> u32 {
-  return key_of_distance(max_key, select((bin + 1u) * (MAX_DISTANCE / BINS) - 1u, MAX_DISTANCE, bin >= BINS - 1u), scale);
-}
-
-// A lower bound of the n-th largest token: the n-th largest delegate, or a little less where that saves time. If many
-// delegates are tied there and `first_n` tokens are all that matters, not all of their groups are needed.
-fn reach_of_delegates(n: u32, first_n: bool, max_key: u32) -> Reach {
+// Where the tokens lie that matter. Either the first n: the n-th largest delegate is a lower bound of the n-th largest token,
+// and a little less saves time. If many delegates are tied there and `first_n` tokens are all that matters, not all of their
+// groups are needed. Or, if n is 0, most likely a nucleus: the groups with the largest delegates whose mass is that of the
+// nucleus would do if all of it were in tokens as large; so a part of the rest is added.
+fn reach_of_delegates(n: u32, first_n: bool, share: u32, scale: f32, max_key: u32) -> Reach {
   let half = logit_of_key(max_key) * 0.5;
   let spare = min(n / 4u + 16u, max(n, ROOM) - n);
-  clear_bins();
-  for (var group = lid; group < call.groups; group += WORKGROUP_SIZE) {
-    let key = delegates[first_group + group];
-    if (key != 0u) {
-      atomicAdd(&bins[bin_of_delegate(half, key, SCALE_OF_ONE) * 2u], 1u);
-    }
-  }
-  scan_bins();
-  let near = claim_bin(vec2(n, 0u));
-  if (near.index == NOWHERE) {
-    return Reach(1u, NOWHERE, vec2(0u)); // fewer groups than that: every token
-  }
-  var low = lowest_of_bin(near.index, max_key, SCALE_OF_ONE);
-  if (near.before.x + uniform_word(bin_amount(near.index).x) <= n + spare) {
-    return Reach(low, NOWHERE, vec2(0u));
-  }
-  // Many delegates lie as far: by keys, until few are left or all are tied.
+  var reach = Reach(1u, NOWHERE, vec2(0u), vec2(0u));
+  var by = BY_DISTANCE;
   var high = max_key;
+  var low = LOWEST_KEY;
   var missing = n;
+  var shift = 0u;
   loop {
-    let shift = shift_of(high - low);
     clear_bins();
     for (var group = lid; group < call.groups; group += WORKGROUP_SIZE) {
       let key = delegates[first_group + group];
       if (key >= low && key <= high) {
-        atomicAdd(&bins[((high - key) >> shift) * 2u], 1u);
+        var bin = select(high - key, group / LANES, by == BY_TILE) >> shift;
+        if (by == BY_DISTANCE) {
+          bin = min(distance_of_key(half, key, scale) / (MAX_DISTANCE / BINS), BINS - 1u);
+        }
+        add_to_bin(bin, select(vec2(1u, 0u), masses[first_group + group], n == 0u));
       }
     }
-    scan_bins();
-    let at = claim_bin(vec2(missing, 0u));
-    let inside = uniform_word(bin_amount(at.index).x);
-    high -= at.index << shift;
-    low = max(low, high - min(high, (1u << shift) - 1u));
-    missing -= at.before.x;
-    if (inside <= missing + spare || (low == high && !first_n)) {
-      return Reach(low, NOWHERE, vec2(0u));
+    var goal = vec2(missing, 0u);
+    let total = scan_bins();
+    if (n == 0u) {
+      reach.mass = total;
+      goal = mass_needed(share + (NOWHERE - share) / 8u, total);
     }
-    if (low == high) {
+    let at = claim_bin(goal);
+    if (at.index == NOWHERE) {
+      break; // fewer groups than that: every token
+    }
+    let inside = uniform_word(bin_amount(at.index).x);
+    if (by == BY_TILE) {
+      reach.tiles = (at.index + 1u) << shift; // ids rise from tile to tile, so the first ties are enough
       break;
     }
-  }
-  // Ids rise from tile to tile, so the first ties are enough.
-  var low_tile = 0u;
-  var high_tile = call.groups / LANES;
-  while (high_tile - low_tile > 1u) {
-    let middle = (low_tile + high_tile) / 2u;
-    var count = 0u;
-    for (var group = lid; group < middle * LANES; group += WORKGROUP_SIZE) {
-      count += select(0u, 1u, delegates[first_group + group] == low);
-    }
-    if (uniform_word(scan(vec2(count, 0u)).x) >= missing) {
-      high_tile = middle;
+    if (by == BY_DISTANCE) {
+      let farthest = select((at.index + 1u) * (MAX_DISTANCE / BINS) - 1u, MAX_DISTANCE, at.index == BINS - 1u);
+      low = key_of_distance(max_key, farthest, scale);
+      reach.low = low;
+      if (n == 0u || at.before.x + inside <= n + spare) {
+        break;
+      }
+      by = BY_KEY; // many delegates lie as far: until few are left or all are tied
     } else {
-      low_tile = middle;
+      high -= at.index << shift;
+      low = max(low, high - min(high, (1u << shift) - 1u));
+      missing -= at.before.x;
+      reach.low = low;
+      if (inside <= missing + spare || (low == high && !first_n)) {
+        break;
+      }
+      by = select(BY_KEY, BY_TILE, low == high);
     }
+    shift = shift_of(select(high - low, call.groups / LANES - 1u, by == BY_TILE));
   }
-  return Reach(low, high_tile, vec2(0u));
-}
-
-// Adds the masses of groups to the bins, by how far their delegates are. Returns the mass of the row.
-fn fill_bins_of_groups(scale: f32) -> vec2<u32> {
-  clear_bins();
-  for (var group = lid; group < call.groups; group += WORKGROUP_SIZE) {
-    add_to_bin(bin_of_delegate(half_max, delegates[first_group + group], scale), masses[first_group + group]);
-  }
-  return scan_bins();
-}
-
-// After fill_bins_of_groups(): what the groups that a nucleus most likely lies in reach. Those with the largest delegates
-// whose mass is that of the nucleus would do if all of it were in tokens as large; so a part of the rest is added.
-fn reach_of_nucleus(share: u32, mass: vec2<u32>, scale: f32, max_key: u32) -> Reach {
-  let bin = claim_bin(mass_needed(share + (NOWHERE - share) / 8u, mass)).index;
-  return Reach(lowest_of_bin(bin, max_key, scale), NOWHERE, vec2(0u));
+  return reach;
 }
 
 // Writes down the groups that have such tokens. Returns how many there are; those beyond ROOM are left out.
@@ -438,32 +426,6 @@ fn share_key_extremes(less_one: vec4<u32>, high: vec4<u32>) {
   share_extremes(select(low + 1u, NOWHERE, low == NOWHERE), max(max(high.x, high.y), max(high.z, high.w)));
 }
 
-// Counts the tokens of a part, and leaves the extremes of their keys; in place of the masses of all groups, if asked, their counts.
-fn measure(part: Part, leave_counts: bool) -> u32 {
-  scale_of_ties = select(scale_of_ties, NO_TIES, leave_counts);
-  var count = vec4(0u);
-  var low = vec4(NOWHERE);
-  var high = vec4(0u);
-  for (var i = lid; i < run_count(); i += WORKGROUP_SIZE) {
-    let run = run_at(i);
-    var here = vec4(0u);
-    if (run_has(run, part)) {
-      for (var quad = run.first; quad < run.end; quad += LANES) {
-        let keys = tokens_at(quad, run.whole, part).keys;
-        here += min(keys, vec4(1u));
-        low = min(low, keys - vec4(1u)); // 0 wraps to the largest
-        high = max(high, keys);
-      }
-    }
-    count += here;
-    if (leave_counts) {
-      masses[first_group + i] = vec2(dot(here, vec4(1u)), 0u);
-    }
-  }
-  share_key_extremes(low, high);
-  return uniform_word(scan(vec2(count.x + count.y + count.z + count.w, 0u)).x);
-}
-
 fn write_down(these: Tokens) {
   var left = these.keys != vec4(0u);
   while (any(left)) {
@@ -476,47 +438,59 @@ fn write_down(these: Tokens) {
   }
 }
 
-// Writes down the tokens of a part, in no order, and leaves the extremes of their keys. Returns how many there are; those
-// beyond ROOM are left out.
-fn gather(part: Part) -> u32 {
+// What is done with the tokens that are looked at, besides counting them.
+const COUNT = 0u;
+const SAMPLE = 1u; // nothing, and one group of 2^SAMPLING will do
+const LEAVE_COUNTS = 2u; // their number takes the place of the mass of their group, of all groups
+const WRITE_DOWN = 3u; // as entries, in no order; those beyond ROOM are left out
+
+// Looks at the tokens of a part. Returns how many there are, and leaves the extremes of their keys.
+fn look_at(part: Part, doing: u32) -> u32 {
+  scale_of_ties = select(scale_of_ties, NO_TIES, doing == LEAVE_COUNTS);
   workgroupBarrier();
   if (lid == 0u) {
     atomicStore(&counter, 0u);
   }
   workgroupBarrier();
+  let sampling = select(0u, SAMPLING, doing == SAMPLE);
+  var count = 0u;
   var low = vec4(NOWHERE);
   var high = vec4(0u);
-  for (var i = lid; i < run_count(); i += WORKGROUP_SIZE) {
-    let run = run_at(i);
+  let runs = run_count() >> sampling;
+  for (var i = lid; i < runs; i += WORKGROUP_SIZE) {
+    let run = run_of_sample(i, sampling);
+    var here = vec4(0u);
     if (run_has(run, part)) {
       for (var quad = run.first; quad < run.end; quad += LANES) {
-        let here = tokens_at(quad, run.whole, part);
-        low = min(low, here.keys - vec4(1u)); // 0 wraps to the largest
-        high = max(high, here.keys);
-        write_down(here);
+        let these = tokens_at(quad, run.whole, part);
+        here += min(these.keys, vec4(1u));
+        low = min(low, these.keys - vec4(1u)); // 0 wraps to the largest
+        high = max(high, these.keys);
+        if (doing == WRITE_DOWN) {
+          write_down(these);
+        }
       }
     }
+    let in_run = dot(here, vec4(1u));
+    count += in_run;
+    if (doing == LEAVE_COUNTS) {
+      masses[first_group + i] = vec2(in_run, 0u);
+    }
+  }
+  if (doing != WRITE_DOWN) {
+    atomicAdd(&counter, count);
   }
   share_key_extremes(low, high);
   return uniform_word(atomicLoad(&counter));
 }
 
-// The weights of the first `count` entries.
-fn weigh_entries(count: u32, scale: f32) {
+// Weighs the first `end` entries, for claim_weight(); those in front of `first` as nothing. Returns what they weigh.
+fn weigh_entries(first: u32, end: u32, scale: f32) -> vec2<u32> {
   workgroupBarrier();
-  for (var i = lid; i < count; i += WORKGROUP_SIZE) {
-    words[i] = weight_of_key(half_max, key_of_entry(i), scale);
+  for (var i = lid; i < end; i += WORKGROUP_SIZE) {
+    words[i] = select(0u, weight_of_key(half_max, key_of_entry(i), scale), i >= first);
   }
-  workgroupBarrier();
-}
-
-// Sum of what the mass kernel found.
-fn row_mass() -> vec2<u32> {
-  var amount = vec2(0u);
-  for (var group = lid; group < call.groups; group += WORKGROUP_SIZE) {
-    amount = add64(amount, masses[first_group + group]);
-  }
-  return scan(amount);
+  return scan_weights(end);
 }
 
 // ---- the cut ------------------------------------------------------------------------------------------------------
@@ -536,20 +510,18 @@ fn entries_reaching(key: u32, count: u32) -> u32 {
   return uniform_word(kept);
 }
 
-// Adds a part's tokens, or their weights, to the bins: by distance, by key, or by id.
+// By what tokens are sorted into bins.
 struct Binning {
-  by: u32,
+  by: u32, // distance, key or id
   start: u32, // the least distance, the largest key, or the first id
   shift: u32,
 }
-const BY_DISTANCE = 0u;
-const BY_KEY = 1u;
-const BY_ID = 2u;
 
-fn fill_bins(part: Part, binning: Binning, weighted: bool, scale: f32) {
-  clear_bins();
-  for (var i = lid; i < run_count(); i += WORKGROUP_SIZE) {
-    let run = run_at(i);
+// Adds a part's tokens, or their weights, to the bins; those of a sample of all groups, if so asked.
+fn fill_bins(part: Part, binning: Binning, weighted: bool, scale: f32, sampling: u32) {
+  let runs = run_count() >> sampling;
+  for (var i = lid; i < runs; i += WORKGROUP_SIZE) {
+    let run = run_of_sample(i, sampling);
     if (!run_has(run, part)) {
       continue;
     }
@@ -614,15 +586,21 @@ fn add_ids(run: Run, part: Part, binning: Binning, weighted: bool, scale: f32) {
   add_to_bin(bin, mul32(count, weight));
 }
 
-// Groups of a bin: whole tiles of LANES groups, since only those are consecutive tokens.
-fn groups_of_bin() -> u32 {
-  return ((call.groups + BINS - 1u) / BINS + LANES - 1u) / LANES * LANES;
+const QUAD_BITS = 2u;
+
+// How many groups a bin has, as a power of two: whole tiles, since only those are consecutive tokens.
+fn bits_of_groups() -> u32 {
+  return max(shift_of(call.groups - 1u), firstTrailingBit(LANES));
 }
 
-// Adds the masses of the groups up in bins. Returns their sum.
-fn bin_groups() -> vec2<u32> {
-  clear_bins();
-  let groups = groups_of_bin();
+// The same in tokens.
+fn bits_of_tokens() -> u32 {
+  return bits_of_groups() + firstTrailingBit(QUADS) + QUAD_BITS;
+}
+
+// Adds the masses of the groups to the bins.
+fn fill_bins_of_groups() {
+  let groups = 1u << bits_of_groups();
   for (var bin = lid; bin < BINS; bin += WORKGROUP_SIZE) {
     var amount = vec2(0u);
     for (var group = bin * groups; group < min((bin + 1u) * groups, call.groups); group++) {
@@ -631,12 +609,33 @@ fn bin_groups() -> vec2<u32> {
     atomicStore(&bins[bin * 2u], amount.x);
     atomicStore(&bins[bin * 2u + 1u], amount.y);
   }
+}
+
+// Adds the weights of the first `count` entries, (id, weight) by now, to the bins, where they lie in [first, first + 2^bits):
+// places in the row, whose first quad begins at 0.
+fn fill_bins_of_entries(count: u32, first: u32, bits: u32, shift: u32) {
+  for (var i = lid; i < count; i += WORKGROUP_SIZE) {
+    let place = entries[i].x + row.lead - first;
+    if (place >> bits == 0u) {
+      add_to_bin(place >> shift, vec2(entries[i].y, 0u));
+    }
+  }
+}
+
+// Adds up in bins what is kept: the first `count` entries, or, if that is 0, the masses of all groups. Returns the sum.
+fn bin_kept(count: u32) -> vec2<u32> {
+  clear_bins();
+  if (count == 0u) {
+    fill_bins_of_groups();
+  } else {
+    fill_bins_of_entries(count, 0u, 31u, bits_of_tokens());
+  }
   return scan_bins();
 }
 
 // Writes down the groups of a bin, if there is room.
 fn look_at_groups_of_bin(bin: u32) {
-  let groups = groups_of_bin();
+  let groups = 1u << bits_of_groups();
   if (groups <= ROOM) {
     workgroupBarrier();
     for (var i = lid; i < groups; i += WORKGROUP_SIZE) {
@@ -658,75 +657,15 @@ fn weigh_ties(key: u32, scale: f32) {
   storageBarrier();
 }
 
-// ---- a guess ------------------------------------------------------------------------------------------------------
+// ---- the search ---------------------------------------------------------------------------------------------------
 
-const SAMPLE = 16u; // one group of so many is looked at
+const SAMPLING = 4u;
 const MARGIN = 0.02; // of the mass, on both sides of the guess
 
-// Where a cut may be.
-struct Band {
-  nearest: u32, // distance
-  farthest: u32, // NOWHERE: no idea
-}
-
 fn mass_of_share(share: f32, mass: vec2<u32>) -> vec2<u32> {
-  let exact = clamp(share, 0.0, 1.0) * (f32(mass.y) * 4294967296.0 + f32(mass.x));
+  let exact = share * (f32(mass.y) * 4294967296.0 + f32(mass.x));
   let high = floor(exact / 4294967296.0);
   return add64(vec2(u32(exact - high * 4294967296.0), u32(high)), vec2(1u, 0u));
-}
-
-// Guesses between which distances the running mass of a part reaches a share, from a sample of the groups. It may be wrong,
-// and floats may differ: nothing depends on it but time.
-fn guess_band(part: Part, share: f32, scale: f32) -> Band {
-  for (var turn = 0u; turn < 2u; turn++) {
-    // First how far the sample goes, then how its mass is spread.
-    var farthest = 0u;
-    if (turn == 1u) {
-      farthest = uniform_word(atomicLoad(&largest));
-      if (farthest == 0u) {
-        break;
-      }
-      clear_bins();
-    }
-    let shift = shift_of(farthest);
-    for (var i = lid; i < call.groups / SAMPLE; i += WORKGROUP_SIZE) {
-      let run = run_at(i * SAMPLE + i % SAMPLE);
-      if (!run_has(run, part)) {
-        continue;
-      }
-      for (var quad = run.first; quad < run.end; quad += LANES) {
-        let here = tokens_at(quad, run.whole, part);
-        let counted = min(here.keys, vec4(1u));
-        var away = distances(half_max, here.bits, scale) * counted;
-        if (turn == 0u) {
-          farthest = max(farthest, max(max(away.x, away.y), max(away.z, away.w)));
-        } else {
-          var weights = exp2fix(away) * counted;
-          for (var lane = 0u; lane < 4u; lane++) {
-            add_to_bin(away.x >> shift, vec2(weights.x, 0u));
-            away = away.yzwx;
-            weights = weights.yzwx;
-          }
-        }
-      }
-    }
-    if (turn == 0u) {
-      share_extremes(0u, farthest);
-    } else {
-      var band = Band(0u, MAX_DISTANCE);
-      for (var side = 0u; side < 2u; side++) {
-        let mass = scan_bins();
-        let at = claim_bin(mass_of_share(share + select(-MARGIN, MARGIN, side == 1u), mass)).index;
-        if (side == 0u) {
-          band.nearest = at << shift;
-        } else if (at != NOWHERE) {
-          band.farthest = min(((at + 1u) << shift) - 1u, MAX_DISTANCE);
-        }
-      }
-      return band;
-    }
-  }
-  return Band(0u, NOWHERE);
 }
 
 // One of 64 bits, by which a group says that it has tokens in a bin.
@@ -735,12 +674,13 @@ fn bit_of_bin(bin: u32) -> vec2<u32> {
   return select(vec2(bit, 0u), vec2(0u, bit), (bin & 32u) != 0u);
 }
 
-// Adds the weights of a band's tokens to the bins. Returns what all in front of it weigh. In place of its mass each group
-// leaves the bits of all bins that it has tokens in. The part begins with the row; tokens behind its end may count, which
-// changes nothing in front of it, but groups below `floor_key` have none of it.
-fn fill_bins_of_band(floor_key: u32, band: Band, shift: u32, scale: f32) -> vec2<u32> {
-  clear_bins();
+// Adds the weights of tokens from a distance on, the band, to the bins; what is nearer to bin 0, so the band begins with bin 1.
+// In place of its mass each group leaves the bits of the bins that it has tokens of the band in. The part begins with the row;
+// tokens behind its end may count, which changes nothing in front of it, but groups below `floor_key` have none of it.
+fn fill_bins_of_band(floor_key: u32, nearest: u32, shift: u32, scale: f32) {
   scale_of_ties = NO_TIES;
+  let width = 1u << shift;
+  let end = nearest + (width << BIN_BITS) - width;
   var before = vec2(0u);
   for (var i = lid; i < call.groups; i += WORKGROUP_SIZE) {
     let run = run_at(i);
@@ -754,14 +694,14 @@ fn fill_bins_of_band(floor_key: u32, band: Band, shift: u32, scale: f32) -> vec2
     for (var quad = run.first; quad < run.end; quad += LANES) {
       let away = distances(half_max, bits_at(quad, run.whole), scale);
       let weights = exp2fix(away);
-      let is_nearer = away < vec4(band.nearest);
+      let is_nearer = away < vec4(nearest);
       let nearer = select(vec4(0u), weights, is_nearer);
       low += nearer;
       high += upper_halves(nearer);
-      var in_band = !is_nearer & (away <= vec4(band.farthest)) & (weights != vec4(0u));
+      var in_band = !is_nearer & (away < vec4(end)) & (weights != vec4(0u));
       while (any(in_band)) {
         let lane = first_lane(in_band);
-        let bin = (away[lane] - band.nearest) >> shift;
+        let bin = ((away[lane] - nearest) >> shift) + 1u;
         add_to_bin(bin, vec2(weights[lane], 0u));
         seen |= bit_of_bin(bin);
         in_band &= QUAD_LANES != vec4(lane);
@@ -770,141 +710,158 @@ fn fill_bins_of_band(floor_key: u32, band: Band, shift: u32, scale: f32) -> vec2
     masses[first_group + i] = seen;
     before = add64(before, join_sums(low, high));
   }
-  return scan(before);
+  add_to_bin(0u, before);
 }
 
-// The first place in a part of the ordered row where the running sum reaches its target: a number of tokens, or, if
-// weighted, a mass. The part's end if it is not reached. `share` is the target's of the whole part's mass, or 0 where nobody knows.
-fn cut_where(whole: Part, weighted: bool, target_sum: vec2<u32>, share: f32, scale: f32, max_key: u32) -> Cut {
+// What a turn of the search looks at.
+const GUESS = 0u; // a sample of the groups, to find a band of distances in which the place most likely lies
+const BAND = 1u; // all groups, but only that band of distances
+const EXACT = 2u; // what is left of the part
+
+// A place in a part of the ordered row: where the running sum reaches a number of tokens, or, if weighted, a mass.
+struct Target {
+  sum: vec2<u32>, // 0: none is looked for
+  weighted: bool,
+  share: f32, // of the mass of the part, where that begins with the row and somebody knows; else 0
+}
+
+// The tokens around such a place, or all of the part, as entries, sorted.
+struct Around {
+  count: u32, // more than ROOM: too many, none is written down; 0: there are none, or the place lies behind the part's end
+  rest: vec2<u32>, // what the running sum has to reach from the first of them on
+}
+
+// Looks for a place in a part of the ordered row: bins narrow the part down until what is left of it can be written down.
+// Without a target it is written down as it is; `few` if that most likely can be done.
+fn search(whole: Part, place: Target, few: bool, scale: f32, max_key: u32) -> Around {
+  let narrows = any(place.sum != vec2(0u));
+  let weighted = place.weighted;
   var part = whole;
-  var rest = target_sum;
-  var guessed = false;
-  var leave_counts = false;
-  let from_front = uniform_word(u32(part.after.key == IN_FRONT.key)) != 0u;
-  if (weighted && share > 0.0 && from_front && call.groups >= 16u * SAMPLE) {
-    let band = guess_band(part, share, scale);
-    // A sample that weighs nothing begins nowhere.
-    if (band.farthest != NOWHERE && band.nearest <= band.farthest) {
-      let shift = shift_of(band.farthest - band.nearest);
-      let before = fill_bins_of_band(part.upto.key, band, shift, scale);
-      guessed = uniform_word(u32(less64(before, rest))) != 0u;
-      if (guessed) {
-        rest = sub64(rest, before);
-        scan_bins();
-        let at = claim_bin(rest);
-        guessed = at.index != NOWHERE;
-        rest = select(add64(rest, before), sub64(rest, at.before), guessed);
-        if (guessed) {
-          let first = band.nearest + (at.index << shift);
-          if (first > 0u) {
-            part.after = looser(part.after, Cut(key_of_distance(max_key, first - 1u, scale), NO_TOKEN));
-          }
-          let last = min(first + ((1u << shift) - 1u), MAX_DISTANCE);
-          part.upto = stricter(part.upto, Cut(key_of_distance(max_key, last, scale), NO_TOKEN));
-          if (list_groups(Reach(part.upto.key, NOWHERE, bit_of_bin(at.index))) > ROOM) {
-            look_at_all_groups();
-          }
-        }
-      }
-    }
-  }
+  var rest = place.sum;
+  var doing = select(select(COUNT, LEAVE_COUNTS, weighted), WRITE_DOWN, few);
+  var turn = select(EXACT, GUESS, weighted && place.share > 0.0 && call.groups >= 256u);
   var count = 0u;
-  if (guessed) {
-    count = gather(part);
-  } else {
-    leave_counts = weighted;
-    count = measure(part, leave_counts);
-  }
-  while (count > ROOM) {
-    // The part may end between keys that do not occur.
-    let lowest = uniform_word(atomicLoad(&smallest));
-    let highest = uniform_word(atomicLoad(&largest));
-    if (lowest != part.upto.key) {
-      part.upto = Cut(lowest, NO_TOKEN);
-    }
-    if (highest < part.after.key) {
-      part.after = Cut(highest + 1u, NO_TOKEN);
-    }
-    let first_id = select(0u, part.after.id + 1u, part.after.key == highest);
-    var binning = Binning(BY_KEY, highest, shift_of(highest - lowest));
-    if (lowest == highest) {
-      binning = Binning(BY_ID, first_id, shift_of(min(part.upto.id, call.vocab - 1u) - first_id));
-    } else {
+  var binning = Binning(BY_DISTANCE, 0u, 0u);
+  loop {
+    var lowest = 0u;
+    var highest = 0u;
+    if (turn != BAND) {
+      count = look_at(part, select(doing, SAMPLE, turn == GUESS));
+      if (turn == EXACT && (count <= ROOM || !narrows)) {
+        if (doing == WRITE_DOWN || count > ROOM) {
+          break;
+        }
+        doing = WRITE_DOWN;
+        continue;
+      }
+      lowest = uniform_word(atomicLoad(&smallest));
+      highest = uniform_word(atomicLoad(&largest));
+      if (turn == GUESS && lowest >= highest) {
+        turn = EXACT; // no idea
+        continue;
+      }
       // Distances spread better than keys, of which most lie around zero; in the end many keys can have one distance.
       let nearest = distance_of_key(half_max, highest, scale);
       let farthest = distance_of_key(half_max, lowest, scale);
-      if (nearest != farthest) {
-        binning = Binning(BY_DISTANCE, nearest, shift_of(farthest - nearest));
+      binning = Binning(BY_DISTANCE, nearest, shift_of(farthest - nearest));
+      if (turn == EXACT) {
+        // The part may end between keys that do not occur.
+        if (lowest != part.upto.key) {
+          part.upto = Cut(lowest, NO_TOKEN);
+        }
+        if (highest < part.after.key) {
+          part.after = Cut(highest + 1u, NO_TOKEN);
+        }
+        if (lowest == highest) {
+          let first_id = select(0u, part.after.id + 1u, part.after.key == highest);
+          binning = Binning(BY_ID, first_id, shift_of(min(part.upto.id, call.vocab - 1u) - first_id));
+        } else if (nearest == farthest) {
+          binning = Binning(BY_KEY, highest, shift_of(highest - lowest));
+        }
       }
     }
+
     // Where all are tied from the start, their number in each group is known.
-    let by_group = leave_counts && lowest == highest;
-    leave_counts = false;
-    if (by_group) {
+    let by_group = turn == EXACT && doing == LEAVE_COUNTS && lowest == highest;
+    clear_bins();
+    if (turn == BAND) {
+      fill_bins_of_band(part.upto.key, binning.start + (1u << binning.shift), binning.shift, scale);
+    } else if (by_group) {
       weigh_ties(highest, scale);
-      bin_groups();
+      fill_bins_of_groups();
     } else {
-      fill_bins(part, binning, weighted, scale);
-      scan_bins();
+      fill_bins(part, binning, weighted, scale, select(0u, SAMPLING, turn == GUESS));
     }
-    let at = claim_bin(rest);
+    let mass = scan_bins();
+    // The place lies in one bin; what is guessed lies between two.
+    var from_bin = 0u;
+    var at = Found(0u, vec2(0u));
+    for (var side = select(1u, 0u, turn == GUESS); side < 2u; side++) {
+      var goal = rest;
+      if (turn == GUESS) {
+        goal = mass_of_share(clamp(place.share + select(MARGIN, -MARGIN, side == 0u), 0.0, 0.999), mass);
+      }
+      from_bin = at.index;
+      at = claim_bin(goal);
+    }
+
+    if (turn == GUESS) {
+      turn = select(BAND, EXACT, from_bin == NOWHERE); // a sample that weighs nothing begins nowhere
+      let to_bin = select(at.index, BINS - 1u, place.share + MARGIN >= 0.999);
+      let nearest = binning.start + (from_bin << binning.shift);
+      let width = (to_bin - from_bin + 1u) << binning.shift;
+      binning.shift = shift_of(width + (width >> 6u)); // leaves bin 0 free
+      binning.start = nearest - (1u << binning.shift);
+      continue;
+    }
+    if (turn == BAND && (at.index == 0u || at.index == NOWHERE)) {
+      turn = EXACT; // a wrong guess
+      continue;
+    }
     if (at.index == NOWHERE) {
-      return whole.upto;
+      count = 0u;
+      break;
     }
     rest = sub64(rest, at.before);
+    var first = binning.start + (at.index << binning.shift);
+    var last = first + ((1u << binning.shift) - 1u);
     if (by_group) {
       look_at_groups_of_bin(at.index);
+      first = max(binning.start, max(at.index << bits_of_tokens(), row.lead) - row.lead);
+      last = ((at.index + 1u) << bits_of_tokens()) - row.lead - 1u;
     }
     if (binning.by == BY_ID) {
-      var first = first_id + (at.index << binning.shift);
-      var last = first + ((1u << binning.shift) - 1u);
-      if (by_group) {
-        let tokens_of_bin = groups_of_bin() * QUADS * 4u;
-        first = max(first_id, max(at.index * tokens_of_bin, row.lead) - row.lead);
-        last = (at.index + 1u) * tokens_of_bin - row.lead - 1u;
-      }
       if (first != 0u) {
         part.after = Cut(lowest, first - 1u);
       }
       part.upto.id = min(part.upto.id, last);
     } else {
-      var high = highest - (at.index << binning.shift);
-      var low = high - min(high, (1u << binning.shift) - 1u);
+      // Keys that are too large, and the smallest one.
+      var too_large = highest - (at.index << binning.shift) + 1u;
+      var smallest_key = max(too_large, 1u << binning.shift) - (1u << binning.shift);
       if (binning.by == BY_DISTANCE) {
-        high = highest;
-        if (at.index > 0u) {
-          high = key_of_distance(max_key, binning.start + (at.index << binning.shift) - 1u, scale) - 1u;
+        too_large = NOWHERE;
+        if (first > 0u) {
+          too_large = key_of_distance(max_key, first - 1u, scale);
         }
-        low = key_of_distance(max_key, binning.start + ((at.index + 1u) << binning.shift) - 1u, scale);
+        smallest_key = key_of_distance(max_key, last, scale);
       }
-      if (high < highest) {
-        part.after = Cut(high + 1u, NO_TOKEN);
-      }
-      if (low > lowest) {
-        part.upto = Cut(low, NO_TOKEN);
-      }
+      part.after = looser(part.after, Cut(too_large, NO_TOKEN));
+      part.upto = stricter(part.upto, Cut(smallest_key, NO_TOKEN));
     }
-    count = gather(part);
-    guessed = true;
-  }
-  if (!guessed) {
-    gather(part);
+    if (turn == BAND && list_groups(Reach(part.upto.key, NOWHERE, bit_of_bin(at.index), vec2(0u))) > ROOM) {
+      look_at_all_groups();
+    }
+    turn = EXACT;
+    doing = WRITE_DOWN;
   }
   if (weighted) {
     look_at_all_groups();
   }
-  sort_entries(count);
-  if (weighted) {
-    weigh_entries(count, scale);
-    scan_weights(count);
-    let last = claim_weight(count, rest);
-    rest.x = last.index + 1u;
+  if (count <= ROOM) {
+    sort_entries(count);
   }
-  if (rest.x == 0u || rest.x > count) {
-    return whole.upto;
-  }
-  let last = entries[rest.x - 1u];
-  return Cut(~last.x, last.y);
+  return Around(count, rest);
 }
 
 // ---- the draw -----------------------------------------------------------------------------------------------------
@@ -930,40 +887,22 @@ fn draw_weights(away: vec4<u32>) -> vec4<u32> {
 #endif
 }
 
-fn draw_weight(key: u32, scale: f32) -> u32 {
-  return draw_weights(vec4(distance_of_key(half_max, key, scale))).x;
-}
-
-// Draws among the first `count` entries, in token-id order: the one whose running sum first exceeds the point.
-fn draw_entry(count: u32, scale: f32, u: vec2<u32>) {
+// The first `count` entries become (id, weight).
+fn weigh_for_draw(count: u32, scale: f32) {
   workgroupBarrier();
   for (var i = lid; i < count; i += WORKGROUP_SIZE) {
-    entries[i] = vec2(entries[i].y, draw_weight(key_of_entry(i), scale));
-  }
-  workgroupBarrier();
-  sort_entries(count);
-  for (var i = lid; i < count; i += WORKGROUP_SIZE) {
-    words[i] = entries[i].y;
-  }
-  let total = scan_weights(count);
-  let at = claim_weight(count, add64(draw_point(u, total), vec2(1u, 0u)));
-  if (lid == 0u) {
-    drawn = Drawn(entries[at.index].x, words[at.index], total);
+    let away = distance_of_key(half_max, key_of_entry(i), scale);
+    entries[i] = vec2(entries[i].y, draw_weights(vec4(away)).x);
   }
 }
 
-fn kept_weights(quad: u32, whole: bool, kept: Part, scale: f32) -> vec4<u32> {
-  let bits = bits_at(quad, whole);
-  let are_kept = in_part(keys_of(bits), ids_from(id_of(row, quad)), kept);
-  return select(vec4(0u), draw_weights(distances(half_max, bits, scale)), are_kept);
-}
-
-// Adds up the weights of the tokens of a part, group by group. Where the part has the front of the row, what is nearer than
-// its last token is of it, and only tokens as far as that one have to be looked at again.
+// Adds up the weights of the tokens of a part, group by group. What is nearer than its last token, and farther than the one
+// in front of it, is of the part; only tokens as far as those have to be looked at again.
 fn weigh_groups(kept: Part, base_key: u32, scale: f32) {
-  let in_front = kept.after.key == IN_FRONT.key;
   let end = distance_of_key(half_max, kept.upto.key, scale);
-  let sure_end = select(0u, end, in_front);
+  let after = bitcast<i32>(distance_of_key(half_max, min(kept.after.key, base_key), scale));
+  let begin = select(after, -1, kept.after.key > base_key);
+  let edges = draw_weights(vec4(end, vec3(bitcast<u32>(after))));
 #if STAGES
   let weightless = adaptive.unit == 0u;
 #else
@@ -981,70 +920,77 @@ fn weigh_groups(kept: Part, base_key: u32, scale: f32) {
     let quads = select(QUADS, 0u, known);
     var low = vec4(0u);
     var high = vec4(0u);
+    var at_end = vec4(0u);
+    var at_begin = vec4(0u);
     if (delegate >= kept.upto.key && !(weightless && distance_of_key(half_max, min(delegate, base_key), scale) >= MAX_DISTANCE)) {
-      var is_unsure = vec4(!in_front);
+      var is_unsure = vec4(false);
       for (var j = 0u; j < quads; j++) {
         let away = distances(half_max, bits_at(quad_of(group, j), whole), scale);
-        let weights = select(vec4(0u), draw_weights(away), away < vec4(sure_end));
+        let is_behind = bitcast<vec4<i32>>(away) > vec4(begin);
+        let weights = select(vec4(0u), draw_weights(away), is_behind & (away < vec4(end)));
         low += weights;
         high += upper_halves(weights);
-        is_unsure |= away == vec4(end);
+        is_unsure |= (away == vec4(end)) | !is_behind;
       }
       if (any(is_unsure)) {
         for (var j = 0u; j < quads; j++) {
           let quad = quad_of(group, j);
-          let is_sure = distances(half_max, bits_at(quad, whole), scale) < vec4(sure_end);
-          let weights = select(kept_weights(quad, whole, kept, scale), vec4(0u), is_sure);
-          low += weights;
-          high += upper_halves(weights);
+          let bits = bits_at(quad, whole);
+          let away = distances(half_max, bits, scale);
+          let is_kept = in_part(keys_of(bits), ids_from(id_of(row, quad)), kept);
+          let is_last = away == vec4(end);
+          at_end += select(vec4(0u), vec4(1u), is_kept & is_last);
+          at_begin += select(vec4(0u), vec4(1u), is_kept & !is_last & (bitcast<vec4<i32>>(away) == vec4(begin)));
         }
       }
     }
     let at = first_group + group;
-    masses[at] = select(join_sums(low, high), masses[at], known && has_all);
+    let at_edges = add64(mul32(dot(at_end, vec4(1u)), edges.x), mul32(dot(at_begin, vec4(1u)), edges.y));
+    masses[at] = select(add64(join_sums(low, high), at_edges), masses[at], known && has_all);
   }
   scale_of_ties = NO_TIES;
   storageBarrier();
 }
 
-// After bin_groups(): draws the token whose running sum first exceeds the point: first a run of groups, then a run of quads
-// in it, then a token. In invocation 0, returns the running sum in front of the token.
-fn draw_at(kept: Part, scale: f32, point: vec2<u32>, total: vec2<u32>) -> vec2<u32> {
+// After bin_kept(): draws the token whose running sum first exceeds the point: first a run of tokens, then a shorter one in
+// it, down to one. Returns the running sum in front of the token.
+fn draw_at(count: u32, kept: Part, scale: f32, point: vec2<u32>, total: vec2<u32>) -> vec2<u32> {
   let goal = add64(point, vec2(1u, 0u)); // the running sum has to reach this
-  let run = claim_bin(goal);
-  var rest = sub64(goal, run.before);
-
-  let quads = groups_of_bin() * QUADS;
-  let first = run.index * quads;
-  let stride = (quads + BINS - 1u) / BINS;
-  clear_bins();
-  for (var i = lid; i < quads; i += WORKGROUP_SIZE) {
-    let weights = kept_weights(first + i, false, kept, scale);
-    add_to_bin(i / stride, join_sums(weights, upper_halves(weights)));
-  }
-  scan_bins();
-  let part = claim_bin(rest);
-  rest = sub64(rest, part.before);
-  if (lid == 0u) {
-    var i = part.index * stride * 4u;
-    loop {
-      let quad = first + (i >> 2u);
-      let weight = kept_weights(quad, false, kept, scale)[i & 3u];
-      if (!less64(vec2(weight, 0u), rest)) {
-        drawn = Drawn(id_of(row, quad) + (i & 3u), weight, total);
-        break;
+  var rest = goal;
+  var first = 0u; // of the tokens that are left; its place
+  var bits = bits_of_tokens(); // how many of them a bin has
+  loop {
+    let at = claim_bin(rest);
+    rest = sub64(rest, at.before);
+    first += at.index << bits;
+    if (bits == 0u) {
+      if (lid == 0u) {
+        drawn = Drawn(first - row.lead, bin_amount(at.index).x, total);
       }
-      rest = sub64(rest, vec2(weight, 0u));
-      i++;
+      break;
     }
+    let end = min((first + (1u << bits)) / 4u, call.groups * QUADS);
+    let all_bits = bits;
+    // Whole quads, or single tokens.
+    bits = select(max(bits, BIN_BITS + QUAD_BITS) - BIN_BITS, 0u, bits <= BIN_BITS);
+    clear_bins();
+    fill_bins_of_entries(count, first, all_bits, bits);
+    for (var quad = select(end, first / 4u + lid, count == 0u); quad < end; quad += WORKGROUP_SIZE) {
+      let logits_of_quad = bits_at(quad, false);
+      let is_kept = in_part(keys_of(logits_of_quad), ids_from(id_of(row, quad)), kept);
+      var weights = select(vec4(0u), draw_weights(distances(half_max, logits_of_quad, scale)), is_kept);
+      var amount = join_sums(weights, upper_halves(weights));
+      for (var lane = 0u; lane < select(1u, 4u, bits == 0u); lane++) {
+        if (bits == 0u) {
+          amount = vec2(weights.x, 0u);
+          weights = weights.yzwx;
+        }
+        add_to_bin((quad * 4u + lane - first) >> bits, amount);
+      }
+    }
+    scan_bins();
   }
   return sub64(goal, rest);
-}
-
-// Draws from the masses of the groups.
-fn draw_group(kept: Part, scale: f32, u: vec2<u32>) {
-  let total = bin_groups();
-  draw_at(kept, scale, draw_point(u, total), total);
 }
 
 // The first token of the ordered row: the lowest id among the largest keys.
