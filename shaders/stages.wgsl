@@ -307,25 +307,25 @@ fn weight_of_share(share: Share, mass: vec2<u32>) -> u32 {
   return select(weight.x, NOWHERE, weight.y != 0u);
 }
 
-// The smallest key with at least that weight; NOWHERE if there is none.
-fn key_of_weight(first_key: u32, least: u32, scale: f32) -> u32 {
-  var low = LOWEST_KEY - 1u; // not enough
-  var high = first_key;
+// The largest distance with at least that weight; -1 if there is none.
+fn distance_of_weight(least: u32) -> i32 {
   if (least > WEIGHT_ONE) {
-    return NOWHERE;
+    return -1;
   }
   if (least == 0u) {
-    return 1u;
+    return i32(MAX_DISTANCE);
   }
+  var low = 0u;
+  var high = MAX_DISTANCE; // weighs nothing
   while (high - low > 1u) {
-    let middle = low + ((high - low) >> 1u);
-    if (weight_of_key(half_max, middle, scale) >= least) {
-      high = middle;
-    } else {
+    let middle = (low + high) / 2u;
+    if (weight_of(middle) >= least) {
       low = middle;
+    } else {
+      high = middle;
     }
   }
-  return high;
+  return i32(low);
 }
 
 // The smallest key at most that far below the first; NOWHERE if the limit is negative.
@@ -399,7 +399,7 @@ fn typical_deviation(kept: Kept, mean: u32, mass: vec2<u32>, least: u32, scale: 
       rest = mass;
     }
     var first = 0u;
-    var shift = 26u - BIN_BITS; // MAX_DISTANCE is 2^25
+    var shift = FAR_BITS + 1u;
     loop {
       fill_bins_by_deviation(kept.part, mean, first, shift, weighted, scale);
       scan_bins();
@@ -674,9 +674,11 @@ fn stages_main(@builtin(workgroup_id) workgroup_id: vec3<u32>, @builtin(local_in
           totals = totals_of(kept, select(scale, SIGMA_SCALE, stage == TOP_N_SIGMA), stage == TOP_N_SIGMA);
         }
         let first_key = kept.first_key;
-        var after_key = NOWHERE;
-        var floor_key = 1u;
-        var loose_key = NOWHERE;
+        // How far below the first token: nothing as near is kept; nothing farther; everything as near. Negative: none is as near.
+        var after_limit = -1;
+        var floor_limit = i32(MAX_DISTANCE);
+        var loose_limit = -1;
+        var floor_weight = 0u; // what is lighter lies below the floor
         switch stage {
           case TEMPERATURE: {
             scale = bitcast<f32>(uniform_word(bitcast<u32>(dynamic_scale(stages, totals))));
@@ -692,45 +694,37 @@ fn stages_main(@builtin(workgroup_id) workgroup_id: vec3<u32>, @builtin(local_in
             }
           }
           case MIN_P: {
-            floor_key = key_of_weight(first_key, stages.min_p_weight, scale);
+            floor_weight = stages.min_p_weight;
           }
           case TYPICAL_P: {
             let mean = mean_distance(totals);
             ask.mass = mass_needed(stages.typical_p, totals.first);
             ask.mass.x = select(ask.mass.x, 1u, all(ask.mass == vec2(0u)));
             let off = typical_deviation(kept, mean, ask.mass, stages.min_keep, scale);
-            if (mean > off) {
-              after_key = key_within(first_key, i32(mean - off) - 1, scale) - 1u;
-            }
-            if (mean + off > 0u) {
-              loose_key = key_within(first_key, i32(mean + off) - 1, scale);
-            }
+            after_limit = i32(mean) - i32(off) - 1;
+            loose_limit = i32(mean + off) - 1;
           }
           case TOP_N_SIGMA: {
-            floor_key = key_within(first_key, sigma_limit(stages.n_sigma, totals), SIGMA_SCALE);
+            floor_limit = sigma_limit(stages.n_sigma, totals);
           }
           case EPSILON_CUTOFF: {
-            floor_key = key_of_weight(first_key, weight_of_share(stages.epsilon, totals.first), scale);
+            floor_weight = weight_of_share(stages.epsilon, totals.first);
           }
           case ETA_CUTOFF: {
             let by_entropy = product(stages.eta_root, weight_of(mean_distance(totals)), 32u);
-            floor_key = key_of_weight(first_key, min(weight_of_share(stages.eta, totals.first), by_entropy), scale);
+            floor_weight = min(weight_of_share(stages.eta, totals.first), by_entropy);
           }
           case TOP_H: {
             ask.most = top_h_count(kept, stages.top_h, scale);
           }
           case XTC: {
-            let top_key = key_of_weight(first_key, weight_of_share(stages.xtc_threshold, totals.first), scale);
-            let top = count_reaching(kept, uniform_word(top_key));
-            if (top >= 2u && totals.count - (top - 1u) >= stages.min_keep) {
-              ask.drop = top - 1u;
-            }
+            floor_weight = weight_of_share(stages.xtc_threshold, totals.first);
           }
           case MIROSTAT: {
             if (stages.mirostat == 1u) {
               ask.most = mirostat_count(kept, limit, scale);
             } else {
-              floor_key = key_within(first_key, limit - log_of_mass(totals.first), scale);
+              floor_limit = limit - log_of_mass(totals.first);
             }
           }
           case ADAPTIVE_P: {
@@ -738,10 +732,24 @@ fn stages_main(@builtin(workgroup_id) workgroup_id: vec3<u32>, @builtin(local_in
           }
           default: {}
         }
+        floor_limit = min(floor_limit, distance_of_weight(floor_weight));
+        var keys = array<u32, 3>();
+        for (var i = 0u; i < 3u; i++) {
+          let far = select(select(after_limit, floor_limit, i == 1u), loose_limit, i == 2u);
+          keys[i] = key_within(kept.first_key, far, select(scale, SIGMA_SCALE, stage == TOP_N_SIGMA));
+        }
+        ask.after_key = uniform_word(select(keys[0] - 1u, NOWHERE, keys[0] == NOWHERE));
+        ask.floor_key = uniform_word(keys[1]);
+        ask.loose_key = uniform_word(keys[2]);
+        if (stage == XTC) {
+          // All that reach the threshold but the last.
+          let top = count_reaching(kept, ask.floor_key);
+          ask.floor_key = 1u;
+          if (top >= 2u && totals.count - (top - 1u) >= stages.min_keep) {
+            ask.drop = top - 1u;
+          }
+        }
         ask.by_mass = stage == TOP_P || stage == JOINT || stage == TYPICAL_P;
-        ask.after_key = uniform_word(after_key);
-        ask.floor_key = uniform_word(floor_key);
-        ask.loose_key = uniform_word(loose_key);
       }
       kept = narrow(kept, ask, scale);
       half_max = logit_of_key(kept.first_key) * 0.5;

@@ -4,13 +4,10 @@
 const OCTAVE = 1048576; // of distances, signed
 
 fn shift_right(value: vec2<u32>, bits: u32) -> vec2<u32> {
-  if (bits == 0u) {
-    return value;
-  }
-  if (bits >= 32u) {
-    return vec2(value.y >> (bits - 32u), 0u);
-  }
-  return vec2((value.x >> bits) | (value.y << (32u - bits)), value.y >> bits);
+  let far = bits >= 32u;
+  let words = select(value, vec2(value.y, 0u), far);
+  let by = bits & 31u;
+  return vec2((words.x >> by) | ((words.y * 2u) << (31u - by)), words.y >> by);
 }
 
 // Place of the highest bit that is 1; the value is not 0.
@@ -33,26 +30,23 @@ fn log2fix(value: vec2<u32>) -> i32 {
   var log = whole;
   for (var bit = 0u; bit < 20u; bit++) {
     let square = mul32(mantissa, mantissa);
-    let two = square.y >> 31u;
-    mantissa = select((square.y << 1u) | (square.x >> 31u), square.y, two == 1u);
-    log = (log << 1u) + two;
+    let is_two = bitcast<i32>(square.y) < 0;
+    mantissa = select(add64(square, square).y, square.y, is_two);
+    log = log * 2u + u32(is_two);
   }
   return i32(log);
 }
 
 // floor(a · 2^bits / b), for b < 2^63 and a quotient below 2^64.
 fn divide(a: vec2<u32>, bits: u32, b: vec2<u32>) -> vec2<u32> {
+  var left = a;
   var rest = vec2(0u);
   var result = vec2(0u);
   for (var i = 0u; i < 64u + bits; i++) {
-    var next = 0u;
-    if (i < 32u) {
-      next = (a.y >> (31u - i)) & 1u;
-    } else if (i < 64u) {
-      next = (a.x >> (63u - i)) & 1u;
-    }
-    rest = vec2((rest.x << 1u) | next, (rest.y << 1u) | (rest.x >> 31u));
-    result = vec2(result.x << 1u, (result.y << 1u) | (result.x >> 31u));
+    rest = add64(rest, rest);
+    rest.x |= u32(bitcast<i32>(left.y) < 0);
+    left = add64(left, left);
+    result = add64(result, result);
     if (!less64(rest, b)) {
       rest = sub64(rest, b);
       result.x |= 1u;

@@ -11,6 +11,10 @@ alias Quad = vec4<u32>;
 override LANES: u32; // groups whose quads alternate in memory: 1 on a CPU, more where neighbours should load together
 override QUADS: u32; // quads of a group
 
+// Logarithms of the two. Who divides by a power of two that it does not know to be one, as SwiftShader does, takes long.
+override LANE_BITS: u32 = firstTrailingBit(LANES);
+override QUAD_BITS: u32 = firstTrailingBit(QUADS);
+
 const MINUS_INFINITY = 0xff800000u;
 
 struct Row {
@@ -39,9 +43,17 @@ fn row_of(index: u32) -> Row {
 #endif
 }
 
+// The tile of a group: LANES groups that follow each other in the row, with nothing between them.
+fn tile_of(group: u32) -> u32 {
+  if (LANES == 1u) {
+    return group;
+  }
+  return group >> LANE_BITS;
+}
+
 // The j-th quad of a group.
 fn quad_of(group: u32, j: u32) -> u32 {
-  return (group / LANES * QUADS + j) * LANES + group % LANES;
+  return (tile_of(group) * QUADS + j) * LANES + (group & (LANES - 1u));
 }
 
 // Token id of a quad's first lane. Wraps below zero in front of the row: compare unsigned.

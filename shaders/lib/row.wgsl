@@ -41,7 +41,7 @@ const NO_TIES = -1.0;
 // The groups that are looked at: those in `words`, or all.
 var<private> listed: bool;
 var<private> group_count: u32;
-var<private> span: u32; // quads of a group that an invocation reads in one go: all, unless there are few groups
+var<private> run_bits: u32; // of the runs of a group, each of which an invocation reads in one go: one, unless there are few groups
 // Of scan(): the amounts in front of this invocation's own, and its own.
 var<private> before_mine: vec2<u32>;
 var<private> mine: vec2<u32>;
@@ -244,10 +244,10 @@ fn shift_of(span: u32) -> u32 {
 fn look_at_all_groups() {
   listed = false;
   group_count = call.groups;
-  span = QUADS;
+  run_bits = 0u;
 }
 
-// A run of `span` quads of a group that is looked at.
+// A run of quads of a group that is looked at.
 struct Run {
   delegate: u32,
   whole: bool,
@@ -256,12 +256,13 @@ struct Run {
 }
 
 fn run_count() -> u32 {
-  return group_count * (QUADS / span);
+  return group_count << run_bits;
 }
 
 fn run_at(index: u32) -> Run {
-  var group = index * span / QUADS;
-  let first = index * span % QUADS;
+  let span = QUADS >> run_bits;
+  var group = index >> run_bits;
+  let first = (index - (group << run_bits)) * span;
   if (listed) {
     group = words[group];
   }
@@ -300,6 +301,8 @@ const BY_KEY = 1u;
 const BY_ID = 2u;
 const BY_TILE = 3u;
 
+const FAR_BITS = 25u - BIN_BITS; // MAX_DISTANCE is 2^25
+
 // Where the tokens lie that matter. Either the first n: the n-th largest delegate is a lower bound of the n-th largest token,
 // and a little less saves time. If many delegates are tied there and `first_n` tokens are all that matters, not all of their
 // groups are needed. Or, if n is 0, most likely a nucleus: the groups with the largest delegates whose mass is that of the
@@ -318,9 +321,9 @@ fn reach_of_delegates(n: u32, first_n: bool, share: u32, scale: f32, max_key: u3
     for (var group = lid; group < call.groups; group += WORKGROUP_SIZE) {
       let key = delegates[first_group + group];
       if (key >= low && key <= high) {
-        var bin = select(high - key, group / LANES, by == BY_TILE) >> shift;
+        var bin = select(high - key, tile_of(group), by == BY_TILE) >> shift;
         if (by == BY_DISTANCE) {
-          bin = min(distance_of_key(half, key, scale) / (MAX_DISTANCE / BINS), BINS - 1u);
+          bin = min(distance_of_key(half, key, scale) >> FAR_BITS, BINS - 1u);
         }
         add_to_bin(bin, select(vec2(1u, 0u), masses[first_group + group], n == 0u));
       }
@@ -341,7 +344,7 @@ fn reach_of_delegates(n: u32, first_n: bool, share: u32, scale: f32, max_key: u3
       break;
     }
     if (by == BY_DISTANCE) {
-      let farthest = select((at.index + 1u) * (MAX_DISTANCE / BINS) - 1u, MAX_DISTANCE, at.index == BINS - 1u);
+      let farthest = select(((at.index + 1u) << FAR_BITS) - 1u, MAX_DISTANCE, at.index == BINS - 1u);
       low = key_of_distance(max_key, farthest, scale);
       reach.low = low;
       if (n == 0u || at.before.x + inside <= n + spare) {
@@ -358,7 +361,7 @@ fn reach_of_delegates(n: u32, first_n: bool, share: u32, scale: f32, max_key: u3
       }
       by = select(BY_KEY, BY_TILE, low == high);
     }
-    shift = shift_of(select(high - low, call.groups / LANES - 1u, by == BY_TILE));
+    shift = shift_of(select(high - low, (call.groups >> LANE_BITS) - 1u, by == BY_TILE));
   }
   return reach;
 }
@@ -373,7 +376,7 @@ fn list_groups(reach: Reach) -> u32 {
   for (var group = lid; group < call.groups; group += WORKGROUP_SIZE) {
     let key = delegates[first_group + group];
     let has_seen = all(reach.seen == vec2(0u)) || any((masses[first_group + group] & reach.seen) != vec2(0u));
-    if (has_seen && (key > reach.low || (key == reach.low && group / LANES < reach.tiles))) {
+    if (has_seen && (key > reach.low || (key == reach.low && tile_of(group) < reach.tiles))) {
       let slot = atomicAdd(&counter, 1u);
       if (slot < ROOM) {
         words[slot] = group;
@@ -383,7 +386,7 @@ fn list_groups(reach: Reach) -> u32 {
   workgroupBarrier();
   let count = uniform_word(atomicLoad(&counter));
   listed = true;
-  span = select(1u, QUADS, count >= WORKGROUP_SIZE);
+  run_bits = select(QUAD_BITS, 0u, count >= WORKGROUP_SIZE);
   group_count = count;
   return count;
 }
@@ -586,16 +589,14 @@ fn add_ids(run: Run, part: Part, binning: Binning, weighted: bool, scale: f32) {
   add_to_bin(bin, mul32(count, weight));
 }
 
-const QUAD_BITS = 2u;
-
 // How many groups a bin has, as a power of two: whole tiles, since only those are consecutive tokens.
 fn bits_of_groups() -> u32 {
-  return max(shift_of(call.groups - 1u), firstTrailingBit(LANES));
+  return max(shift_of(call.groups - 1u), LANE_BITS);
 }
 
 // The same in tokens.
 fn bits_of_tokens() -> u32 {
-  return bits_of_groups() + firstTrailingBit(QUADS) + QUAD_BITS;
+  return bits_of_groups() + QUAD_BITS + 2u;
 }
 
 // Adds the masses of the groups to the bins.
@@ -647,7 +648,7 @@ fn look_at_groups_of_bin(bin: u32) {
   }
 }
 
-// The counts of a row's ties, which measure() has left, become masses.
+// The counts of a row's ties, which look_at() has left, become masses.
 fn weigh_ties(key: u32, scale: f32) {
   let weight = weight_of_key(half_max, key, scale);
   for (var group = lid; group < call.groups; group += WORKGROUP_SIZE) {
@@ -913,19 +914,20 @@ fn weigh_groups(kept: Part, base_key: u32, scale: f32) {
     let delegate = delegates[first_group + group];
     let whole = is_whole(row, group);
     // Of tied tokens a group has all or nothing, unless the part ends inside it.
-    let first_id = id_of(row, quad_of(group, 0u));
-    let last_id = id_of(row, quad_of(group, QUADS - 1u)) + 3u;
+    let first = quad_of(group, 0u);
+    let first_id = id_of(row, first);
+    let last_id = id_of(row, first + (QUADS - 1u) * LANES) + 3u;
     let has_all = last_id <= kept.upto.id;
     let known = tied && delegate == kept.upto.key && (has_all || (first_id <= last_id && first_id > kept.upto.id));
-    let quads = select(QUADS, 0u, known);
+    let last = first + select(QUADS * LANES, 0u, known);
     var low = vec4(0u);
     var high = vec4(0u);
     var at_end = vec4(0u);
     var at_begin = vec4(0u);
     if (delegate >= kept.upto.key && !(weightless && distance_of_key(half_max, min(delegate, base_key), scale) >= MAX_DISTANCE)) {
       var is_unsure = vec4(false);
-      for (var j = 0u; j < quads; j++) {
-        let away = distances(half_max, bits_at(quad_of(group, j), whole), scale);
+      for (var quad = first; quad < last; quad += LANES) {
+        let away = distances(half_max, bits_at(quad, whole), scale);
         let is_behind = bitcast<vec4<i32>>(away) > vec4(begin);
         let weights = select(vec4(0u), draw_weights(away), is_behind & (away < vec4(end)));
         low += weights;
@@ -933,8 +935,7 @@ fn weigh_groups(kept: Part, base_key: u32, scale: f32) {
         is_unsure |= (away == vec4(end)) | !is_behind;
       }
       if (any(is_unsure)) {
-        for (var j = 0u; j < quads; j++) {
-          let quad = quad_of(group, j);
+        for (var quad = first; quad < last; quad += LANES) {
           let bits = bits_at(quad, whole);
           let away = distances(half_max, bits, scale);
           let is_kept = in_part(keys_of(bits), ids_from(id_of(row, quad)), kept);
@@ -972,7 +973,7 @@ fn draw_at(count: u32, kept: Part, scale: f32, point: vec2<u32>, total: vec2<u32
     let end = min((first + (1u << bits)) / 4u, call.groups * QUADS);
     let all_bits = bits;
     // Whole quads, or single tokens.
-    bits = select(max(bits, BIN_BITS + QUAD_BITS) - BIN_BITS, 0u, bits <= BIN_BITS);
+    bits = select(max(bits, BIN_BITS + 2u) - BIN_BITS, 0u, bits <= BIN_BITS);
     clear_bins();
     fill_bins_of_entries(count, first, all_bits, bits);
     for (var quad = select(end, first / 4u + lid, count == 0u); quad < end; quad += WORKGROUP_SIZE) {
@@ -998,7 +999,7 @@ fn best(max_key: u32) {
   var first = NOWHERE;
   for (var group = lid; group < call.groups; group += WORKGROUP_SIZE) {
     if (delegates[first_group + group] == max_key) {
-      first = group / LANES;
+      first = tile_of(group);
       break;
     }
   }
