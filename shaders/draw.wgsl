@@ -1,9 +1,9 @@
 // draw: one workgroup a row. Filters, draws, writes the token. Twin: src/reference/draw.ts and cut.ts.
 //
-//   few   the usual case: all kept tokens lie in few groups, those with the largest delegates. Their best tokens are
-//         written down and sorted; every filter is then a look at a sorted list.
-//   many  any row: histograms narrow down where the cut is until what is left can be written down and sorted. Then the
-//         kept mass of every group is added up.
+// Usually one turn does: all kept tokens lie in few groups, those with the largest delegates. Their best tokens are written
+// down and sorted, and every filter is then a look at a sorted list. Where there are too many, one turn after the other looks
+// for a cut in the row: bins narrow down where it is until what is left can be written down and sorted. Then the kept mass of
+// every group is added up.
 
 override FILTERS: u32 = 1u; // 0 if no row of the call has top-k or top-p
 
