@@ -73,6 +73,8 @@ export default defineConfig({
         test: {
           name: "gpu",
           include: ["test/gpu/**/*.test.ts", "test/integrations/**/*.test.ts"],
+          // One page for all, so that they share a device: see test/support/device.ts.
+          isolate: false,
           browser: {
             enabled: true,
             headless: true,

@@ -4,11 +4,11 @@
  */
 import { afterEach, describe, expect, test } from "vitest";
 import { createSampler, type Sampler, type SamplingParams } from "../../src/index.ts";
-import { aliveBuffers, bufferOf, requestDevice, sharedDevice, STORAGE, wordsOf } from "../support/device.ts";
+import { aliveBuffers, bufferOf, ownDevice, requestDevice, STORAGE, wordsOf } from "../support/device.ts";
 import { failure } from "../support/failure.ts";
 import { batch } from "../support/inputs.ts";
 
-const device = await sharedDevice();
+const device = await ownDevice();
 const alive = aliveBuffers(device);
 /** Buffers of samplers on the shared device. */
 const held = (): number => [...alive].filter(({ label }) => label.startsWith("webgpu-token-sampler")).length;

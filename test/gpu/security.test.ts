@@ -4,33 +4,12 @@ import { createSampler, type LogitsType, NO_TOKEN, type SamplerOptions, type Sam
 import { FIRST_KERNELS, KERNELS, PROCESSING_KERNELS } from "../../src/webgpu/kernels.ts";
 import { type ShaderFlags, shaderSource } from "../../src/webgpu/shader.ts";
 import { TUNINGS } from "../../src/webgpu/tuning.ts";
-import { bufferOf, requestDevice, sharedDevice, wordsOf } from "../support/device.ts";
+import { bufferOf, compiled, recorded, requestDevice, sharedDevice, wordsOf } from "../support/device.ts";
 import { failure } from "../support/failure.ts";
 import { Random } from "../support/inputs.ts";
 
 const device = await sharedDevice();
-const compiled = recorded(device);
 const TYPES: readonly LogitsType[] = ["float32", "float16", "bfloat16"];
-
-/** Writes down what a device compiles from now on. */
-function recorded(own: GPUDevice): { readonly codes: string[]; readonly constants: unknown[] } {
-  const codes: string[] = [];
-  const constants: unknown[] = [];
-  const createShaderModule = own.createShaderModule.bind(own);
-  own.createShaderModule = (descriptor) => {
-    codes.push(descriptor.code);
-    return createShaderModule(descriptor);
-  };
-  const noted = (descriptor: GPUComputePipelineDescriptor): GPUComputePipelineDescriptor => {
-    constants.push(...Object.values(descriptor.compute.constants ?? {}));
-    return descriptor;
-  };
-  const create = own.createComputePipeline.bind(own);
-  own.createComputePipeline = (descriptor) => create(noted(descriptor));
-  const createAsync = own.createComputePipelineAsync.bind(own);
-  own.createComputePipelineAsync = (descriptor) => createAsync(noted(descriptor));
-  return { codes, constants };
-}
 
 describe("what reaches a shader", () => {
   const TEXT = "1u; } @compute @workgroup_size(1) fn other() {";
@@ -142,7 +121,7 @@ describe("what a shader reaches", () => {
     },
   );
 
-  // Last, for what the others had compiled: every type, plain, processed, and with stages.
+  // Last, for what the others have compiled, of this file at least: every type, plain, processed, and with stages.
   test("is made of a handful of texts, chosen by flags, and whole numbers", () => {
     const all = new Set<string>();
     const flags = ["HALF", "BFLOAT", "SUBGROUPS", "PROCESSED", "STAGES"] as const;

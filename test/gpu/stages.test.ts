@@ -1,6 +1,6 @@
 /** The stages in both engines: tokens, lists, and what is kept from token to token. */
 import { describe, expect, test } from "vitest";
-import { createSampler, type LogitsType, type Sampler, type SamplingParams } from "../../src/index.ts";
+import { createSampler, type LogitsType, type Sampler, type SamplingParams, type Tuning } from "../../src/index.ts";
 import { candidatesDifference, paramSets, sampleDifference, show, stagedSets } from "../support/cases.ts";
 import { bufferOf, sharedDevice, wordsOf } from "../support/device.ts";
 import { batch, type InputName, inputNames } from "../support/inputs.ts";
@@ -13,6 +13,7 @@ interface Options {
   readonly maxBatch: number;
   readonly maxHistory?: number;
   readonly logitsType?: LogitsType;
+  readonly tuning?: Partial<Tuning>;
   readonly __chunk?: { rows?: number; bytes?: number };
 }
 
@@ -60,9 +61,9 @@ async function pipelinesOf(run: (made: readonly string[]) => Promise<void>): Pro
   await run(made).finally(() => (device.createComputePipeline = create));
 }
 
-// First of all, while nothing with stages is compiled on this device.
 test("is not compiled, dispatched or allocated where no stage asks for it", async () => {
-  const sampler = await createSampler({ vocabSize: 600, maxBatch: 1, device });
+  // A tuning of its own, so that no other test has compiled its pipelines.
+  const sampler = await createSampler({ vocabSize: 600, maxBatch: 1, device, tuning: { streamWorkgroup: 8 } });
   await pipelinesOf(async (made) => {
     const logits = batch(["peaked"], 600, 1, 1);
     for (const params of paramSets) await sampler.sample(logits, params);
@@ -75,7 +76,7 @@ test("is not compiled, dispatched or allocated where no stage asks for it", asyn
 });
 
 test("a draw with all the room is compiled for a large top-k of many groups", async () => {
-  const { gpu, cpu } = await pair({ vocabSize: 33_000, maxBatch: 1 });
+  const { gpu, cpu } = await pair({ vocabSize: 33_000, maxBatch: 1, tuning: { streamWorkgroup: 8 } });
   const logits = batch(["flat"], 33_000, 1, 1);
   await pipelinesOf(async (made) => {
     for (const [topK, compiled] of [

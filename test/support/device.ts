@@ -15,16 +15,63 @@ export async function requestDevice(): Promise<GPUDevice> {
   return adapter.requestDevice({ label: "test", requiredFeatures });
 }
 
-/** A device for all tests of a file; errors that nobody caught fail the test they came in. */
+/**
+ * Writes down what a device compiles from now on, or, given the prototype of all, any device.
+ *
+ * @param only whose modules are written down
+ */
+export function recorded(
+  device: GPUDevice,
+  only: (label: string) => boolean = () => true,
+): { readonly codes: string[]; readonly constants: unknown[] } {
+  const codes: string[] = [];
+  const constants: unknown[] = [];
+  type Descriptor = Partial<GPUShaderModuleDescriptor & GPUComputePipelineDescriptor>;
+  for (const name of ["createShaderModule", "createComputePipeline", "createComputePipelineAsync"] as const) {
+    const original = device[name] as (this: GPUDevice, descriptor: Descriptor) => unknown;
+    Object.defineProperty(device, name, {
+      configurable: true,
+      writable: true,
+      value(this: GPUDevice, descriptor: Descriptor) {
+        const { label = "", code, compute } = descriptor;
+        if (only(label) && code !== undefined) codes.push(code);
+        if (only(label)) constants.push(...Object.values(compute?.constants ?? {}));
+        return original.call(this, descriptor);
+      },
+    });
+  }
+  return { codes, constants };
+}
+
+/** What samplers have compiled in this page. */
+export const compiled: ReturnType<typeof recorded> = recorded(GPUDevice.prototype, (label) =>
+  label.startsWith("webgpu-token-sampler."),
+);
+
+let shared: Promise<GPUDevice> | undefined;
+
+/** A device for the tests of all files, which run in one page, so that what one has compiled is there for the next. */
 export async function sharedDevice(): Promise<GPUDevice> {
+  const device = await (shared ??= requestDevice());
+  failOnErrors(device);
+  return device;
+}
+
+/** A device for all tests of a file, which may change it. */
+export async function ownDevice(): Promise<GPUDevice> {
   const device = await requestDevice();
+  failOnErrors(device);
+  return device;
+}
+
+/** Errors that nobody caught fail the test they came in. */
+function failOnErrors(device: GPUDevice): void {
   const uncaught: string[] = [];
   device.addEventListener("uncapturederror", (event) => uncaught.push(event.error.message));
   afterEach(async () => {
     await device.queue.onSubmittedWorkDone();
     expect(uncaught.splice(0)).toEqual([]);
   });
-  return device;
 }
 
 /** A buffer that holds `data`. */
