@@ -73,12 +73,13 @@ export default defineConfig({
         test: {
           name: "gpu",
           include: ["test/gpu/**/*.test.ts", "test/integrations/**/*.test.ts"],
-          // One page for all, so that they share a device: see test/support/device.ts.
-          isolate: false,
           browser: {
             enabled: true,
             headless: true,
             screenshotFailures: false,
+            // One page for all, so that they share a device: see test/support/device.ts. Said of the browser only, because
+            // projects of which one says it as a whole run one after the other.
+            isolate: false,
             provider: playwright({
               launchOptions: {
                 ...(process.env["WTS_BROWSER"] === undefined ? {} : { executablePath: process.env["WTS_BROWSER"] }),

@@ -18,11 +18,11 @@ export async function requestDevice(): Promise<GPUDevice> {
 /**
  * Writes down what a device compiles from now on, or, given the prototype of all, any device.
  *
- * @param only whose modules are written down
+ * @param only of which device, and under which label
  */
 export function recorded(
   device: GPUDevice,
-  only: (label: string) => boolean = () => true,
+  only: (device: GPUDevice, label: string) => boolean = () => true,
 ): { readonly codes: string[]; readonly constants: unknown[] } {
   const codes: string[] = [];
   const constants: unknown[] = [];
@@ -34,8 +34,10 @@ export function recorded(
       writable: true,
       value(this: GPUDevice, descriptor: Descriptor) {
         const { label = "", code, compute } = descriptor;
-        if (only(label) && code !== undefined) codes.push(code);
-        if (only(label)) constants.push(...Object.values(compute?.constants ?? {}));
+        if (only(this, label)) {
+          if (code !== undefined) codes.push(code);
+          constants.push(...Object.values(compute?.constants ?? {}));
+        }
         return original.call(this, descriptor);
       },
     });
@@ -43,18 +45,19 @@ export function recorded(
   return { codes, constants };
 }
 
-/** What samplers have compiled in this page. */
-export const compiled: ReturnType<typeof recorded> = recorded(GPUDevice.prototype, (label) =>
-  label.startsWith("webgpu-token-sampler."),
-);
+let shared: GPUDevice | undefined;
 
-let shared: Promise<GPUDevice> | undefined;
+/** What samplers have compiled on the shared device. On the prototype, so that tests may watch the device itself. */
+export const compiled: ReturnType<typeof recorded> = recorded(
+  GPUDevice.prototype,
+  (device, label) => device === shared && label.startsWith("webgpu-token-sampler."),
+);
 
 /** A device for the tests of all files, which run in one page, so that what one has compiled is there for the next. */
 export async function sharedDevice(): Promise<GPUDevice> {
-  const device = await (shared ??= requestDevice());
-  failOnErrors(device);
-  return device;
+  shared ??= await requestDevice();
+  failOnErrors(shared);
+  return shared;
 }
 
 /** A device for all tests of a file, which may change it. */
