@@ -40,11 +40,15 @@ const processed: readonly Edge[] = [
   { logit: (id) => (id === 9 ? Number.NaN : -id), params: { ...TOLD, forcedToken: 9 } },
 ];
 
+/** The last tokens that min-p keeps at 0.5, one octave below the best, and the first that it does not. */
+const aroundHalf = (id: number): number => (id % 64 === 0 ? 0 : -(Math.LN2 - 2 ** -17 + (id % 64) * 2 ** -21));
+
 /** More tokens than are written down, some of them further than a deviation counts: 128 octaves are 89. */
 const staged: readonly Edge[] = [
   // The deviation is 43; it would be 480 if the far ones counted in full, and keep the middle.
   { logit: (id) => (id % 15 === 4 ? -60 : id % 2 === 0 ? 0 : -1000), params: { topNSigma: 1 } },
   { logit: (id) => (id % 15 === 4 ? -60 : id % 2 === 0 ? 0 : -3e38), params: { topNSigma: 1, temperature: 0.5 } },
+  { logit: aroundHalf, params: { temperature: 1, minP: 0.5, minKeep: 2 } },
 ];
 
 /** Neighbouring distances around an edge. */
@@ -52,10 +56,11 @@ const wide: readonly Edge[] = [
   // 8 and 9 octaves, and one or two units: those round to multiples of 4, the first of the next octave.
   { logit: (id) => (id === 0 ? 0 : -(5.5451755 + (id % 16) * 2 ** -21)), params: { temperature: 1 } },
   { logit: (id) => (id === 5 ? 0 : -(6.2383227 + (id % 16) * 2 ** -21)), params: { temperature: 1, topP: 0.9999 } },
-  // The last that min-p keeps, and the first that it does not.
+  { logit: aroundHalf, params: { temperature: 1, minP: 0.5 } },
+  // Of what min-p has left a large top-k takes all, and top-p half.
   {
-    logit: (id) => (id % 64 === 0 ? 0 : -(Math.LN2 - 2 ** -17 + (id % 64) * 2 ** -21)),
-    params: { temperature: 1, minP: 0.5 },
+    logit: (id) => -(id % 2048) / 2048,
+    params: { temperature: 1, minP: 0.99, topK: 700, topP: 0.5, order: "vllm" },
   },
 ];
 
