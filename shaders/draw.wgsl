@@ -63,9 +63,10 @@ fn draw_main(@builtin(workgroup_id) workgroup_id: vec3<u32>, @builtin(local_invo
     if (turn == NOTHING || (min_p_first && !small_k)) {
       cut = floor_cut;
     }
-    // One turn after the other, in a loop, because compilers write out every call.
+    // One turn after the other, in a loop, because compilers write out every call. The longest way has three: too many tokens
+    // for a small top-k, so its cut is looked for, and up to there they are few.
     var count = 0u; // entries that are kept; 0: all tokens up to the cut, with the masses of their groups
-    loop {
+    for (var turns = 0u; turns < 3u; turns++) {
       let measures = turn == BY_COUNT && has_p; // for the next turn
       if (FILTERS == 1u && turn != NOTHING) {
         var part = Part(IN_FRONT, cut);
