@@ -84,7 +84,7 @@ fn draw_main(@builtin(workgroup_id) workgroup_id: vec3<u32>, @builtin(local_invo
         let around = search(part, place, turn == FEW, plan.filter_scale, max_key);
         // How many of these tokens lie in front of the cut.
         var end = select(around.count, 0u, around.count > ROOM);
-        let floor_end = entries_reaching(floor_cut.key, end);
+        let floor_end = first_below(floor_cut.key, 0u, end); // no floor lies above the first
         if (turn == FEW && min_p_first) {
           end = min(end, floor_end);
         }

@@ -62,21 +62,6 @@ struct Ask {
 
 // ---- what is kept -------------------------------------------------------------------------------------------------
 
-// The first entry in [from, to) whose key is below; `to` if there is none.
-fn first_below(key: u32, first: u32, end: u32) -> u32 {
-  var low = first;
-  var high = end;
-  while (low < high) {
-    let middle = (low + high) / 2u;
-    if (key_of_entry(middle) >= key) {
-      low = middle + 1u;
-    } else {
-      high = middle;
-    }
-  }
-  return uniform_word(low);
-}
-
 // The last token in front of the place that search() has looked for, and that one included; the end of the part if it is not
 // reached.
 fn cut_of(around: Around, whole: Part, place: Target, scale: f32) -> Cut {
@@ -673,7 +658,6 @@ fn stages_main(@builtin(workgroup_id) workgroup_id: vec3<u32>, @builtin(local_in
         if (!needs_head && stage != TOP_K && stage != MIN_P) {
           totals = totals_of(kept, select(scale, SIGMA_SCALE, stage == TOP_N_SIGMA), stage == TOP_N_SIGMA);
         }
-        let first_key = kept.first_key;
         // How far below the first token: nothing as near is kept; nothing farther; everything as near. Negative: none is as near.
         var after_limit = -1;
         var floor_limit = i32(MAX_DISTANCE);

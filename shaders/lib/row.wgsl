@@ -498,19 +498,19 @@ fn weigh_entries(first: u32, end: u32, scale: f32) -> vec2<u32> {
 
 // ---- the cut ------------------------------------------------------------------------------------------------------
 
-// How many of the first `count` sorted entries reach a key: at least one.
-fn entries_reaching(key: u32, count: u32) -> u32 {
-  var kept = 1u;
-  var not_kept = count + 1u;
-  while (not_kept - kept > 1u) {
-    let middle = (kept + not_kept) / 2u;
-    if (key_of_entry(middle - 1u) >= key) {
-      kept = middle;
+// The first of the sorted entries [first, end) whose key is below; `end` if there is none.
+fn first_below(key: u32, first: u32, end: u32) -> u32 {
+  var low = first;
+  var high = end;
+  while (low < high) {
+    let middle = (low + high) / 2u;
+    if (key_of_entry(middle) >= key) {
+      low = middle + 1u;
     } else {
-      not_kept = middle;
+      high = middle;
     }
   }
-  return uniform_word(kept);
+  return uniform_word(low);
 }
 
 // By what tokens are sorted into bins.

@@ -1,5 +1,5 @@
 /** The device under test. No adapter is a failure, and so is any error that a test does not expect. */
-import { afterEach, expect } from "vitest";
+import { afterAll, afterEach, expect } from "vitest";
 
 /** The usages that tests make buffers with. */
 export const STORAGE: number = 128;
@@ -67,10 +67,14 @@ export async function ownDevice(): Promise<GPUDevice> {
   return device;
 }
 
-/** Errors that nobody caught fail the test they came in. */
+/** Errors that nobody caught fail the test they came in, of this file. */
 function failOnErrors(device: GPUDevice): void {
   const uncaught: string[] = [];
-  device.addEventListener("uncapturederror", (event) => uncaught.push(event.error.message));
+  const note = (event: GPUUncapturedErrorEvent): void => void uncaught.push(event.error.message);
+  device.addEventListener("uncapturederror", note);
+  afterAll(() => {
+    device.removeEventListener("uncapturederror", note);
+  });
   afterEach(async () => {
     await device.queue.onSubmittedWorkDone();
     expect(uncaught.splice(0)).toEqual([]);
