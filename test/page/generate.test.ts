@@ -165,7 +165,7 @@ describe("a device lost while writing", () => {
   }
 
   test("goes on with a new device, and nothing is missing", async () => {
-    const page = await site().visit({ query: `${QUERY}&length=${LENGTH}` });
+    const page = await site().visit({ query: `${QUERY}&length=${LENGTH}`, alone: true });
     await lose(page);
     await page.getByRole("button", { name: en.goOnGpu }).click();
     await expect.poll(() => status(page).textContent()).toBe(en.same(LENGTH));
@@ -176,7 +176,7 @@ describe("a device lost while writing", () => {
   });
 
   test("goes on on the CPU, with the keyboard", async () => {
-    const page = await site().visit({ query: `${QUERY}&length=${LENGTH}` });
+    const page = await site().visit({ query: `${QUERY}&length=${LENGTH}`, alone: true });
     await lose(page);
     await page.getByRole("button", { name: en.goOnCpu }).press("Enter");
     await expect.poll(() => status(page).textContent()).toBe(en.same(LENGTH));
@@ -185,7 +185,7 @@ describe("a device lost while writing", () => {
   });
 
   test("says so when there is no new device, and the CPU still goes on", async () => {
-    const page = await site().visit({ query: `${QUERY}&length=${LENGTH}` });
+    const page = await site().visit({ query: `${QUERY}&length=${LENGTH}`, alone: true });
     await lose(page);
     await page.evaluate(() => {
       GPU.prototype.requestAdapter = () => Promise.resolve(null);

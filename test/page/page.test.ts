@@ -33,7 +33,7 @@ const BUDGET = 200_000;
 
 test("the first view takes less than 200 KB over the wire", async () => {
   const sizes = new Map<string, number>();
-  const page = await site().visit({}, (arriving) =>
+  const page = await site().visit({ alone: true }, (arriving) =>
     arriving.on("requestfinished", async (request) => {
       const { responseBodySize, responseHeadersSize } = await request.sizes();
       sizes.set(new URL(request.url()).pathname.split("/").at(-1)!, responseBodySize + responseHeadersSize);

@@ -179,7 +179,7 @@ describe("draws", () => {
 
   test("a distribution that is not the one drawn from is told apart", async () => {
     // The draws of a broken engine: every buffer that is read back says token 1.
-    const page = await site().visit();
+    const page = await site().visit({ alone: true });
     await page.evaluate(() => {
       GPUBuffer.prototype.getMappedRange = new Proxy(Reflect.get(GPUBuffer.prototype, "getMappedRange"), {
         apply: (getMappedRange, buffer: GPUBuffer, range: [number?, number?]) => {
@@ -218,7 +218,7 @@ describe("draws", () => {
   });
 
   test("a device that goes away is replaced by the next draw", async () => {
-    const page = await site().visit();
+    const page = await site().visit({ alone: true });
     await drawButton(page, "1").click();
     await expect.poll(() => page.locator(".status").textContent()).toContain(en.sameOnCpu("1"));
     expect(await loseDevices(page)).toBe(1);
@@ -228,7 +228,7 @@ describe("draws", () => {
   });
 
   test("a device that goes away in the middle: what was drawn stays, and the next draw goes on", async () => {
-    const page = await site().visit();
+    const page = await site().visit({ alone: true });
     await drawButton(page, "1,000,000").click();
     const drawn = async (): Promise<number> => counts(await chart(page)).reduce((sum, count) => sum + count, 0);
     await expect.poll(drawn).toBeGreaterThan(1000);

@@ -6,7 +6,7 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { extname, join, normalize } from "node:path";
 import { gzipSync } from "node:zlib";
-import { type Browser, chromium, type Page } from "playwright";
+import { type Browser, type BrowserContext, chromium, type Page } from "playwright";
 import { build } from "vite";
 import { afterAll, beforeAll, expect } from "vitest";
 import { chromiumFlags, findBrowser } from "../../../scripts/browser.mjs";
@@ -18,6 +18,7 @@ const TYPES: Readonly<Record<string, string>> = {
   ".woff2": "font/woff2",
   ".wasm": "application/wasm",
   ".json": "application/json",
+  ".txt": "text/plain",
 };
 /** Packed already, or too large to be packed for a test. */
 const PACKED = new Set([".woff2", ".wasm", ".onnx"]);
@@ -33,6 +34,11 @@ export interface Visit {
   readonly height?: number;
   /** `"none"`: no `navigator.gpu`; `"no adapter"`: one that has no adapter. Default `"usual"`. */
   readonly gpu?: "usual" | "none" | "no adapter";
+  /**
+   * In a browser profile of its own, with an empty cache and a device of its own. Default: visits of one language share
+   * a profile and a device, which has compiled the kernels.
+   */
+  readonly alone?: boolean;
 }
 
 export class Site {
@@ -42,6 +48,8 @@ export class Site {
   readonly url: string;
   /** Pages that are open, with what went wrong on each. */
   readonly #open = new Map<Page, string[]>();
+  /** Pages that stay open, and have the device of the visits that they open. */
+  readonly #hosts = new Map<string, Promise<Page>>();
 
   private constructor(browser: Browser, server: Server, folder: string) {
     this.#browser = browser;
@@ -76,23 +84,25 @@ export class Site {
   }
 
   /**
-   * Opens the page in a browser profile of its own.
+   * Opens the page.
    *
    * @param before gets the browser's page before it goes anywhere
    */
   async visit(
-    { query = "", language = "en-US", dark = false, width = 1280, height = 900, gpu = "usual" }: Visit = {},
+    {
+      query = "",
+      language = "en-US",
+      dark = false,
+      width = 1280,
+      height = 900,
+      gpu = "usual",
+      alone = gpu !== "usual",
+    }: Visit = {},
     before?: (page: Page) => void,
   ): Promise<Page> {
-    const context = await this.#browser.newContext({
-      viewport: { width, height },
-      colorScheme: dark ? "dark" : "light",
-      locale: language,
-      reducedMotion: "reduce",
-      permissions: ["clipboard-read", "clipboard-write"],
-    });
-    context.setDefaultTimeout(30_000);
-    const page = await context.newPage();
+    const page = alone ? await (await this.#profile(language)).newPage() : await this.#hosted(language);
+    await page.setViewportSize({ width, height });
+    await page.emulateMedia({ colorScheme: dark ? "dark" : "light", reducedMotion: "reduce" });
     const wrong: string[] = [];
     this.#open.set(page, wrong);
     page.on("pageerror", (error) => wrong.push(String(error)));
@@ -113,11 +123,38 @@ export class Site {
     return page;
   }
 
+  async #profile(locale: string): Promise<BrowserContext> {
+    const context = await this.#browser.newContext({ locale, permissions: ["clipboard-read", "clipboard-write"] });
+    context.setDefaultTimeout(30_000);
+    return context;
+  }
+
+  /** A page whose `opener` can lend it a device. */
+  async #hosted(language: string): Promise<Page> {
+    let host = this.#hosts.get(language);
+    if (host === undefined) {
+      host = this.#profile(language).then(async (profile) => {
+        const page = await profile.newPage();
+        await page.goto(`${this.url}licences.txt`);
+        return page;
+      });
+      this.#hosts.set(language, host);
+    }
+    const opener = await host;
+    const opened = opener.waitForEvent("popup");
+    await opener.evaluate(() => {
+      localStorage.clear();
+      window.open("about:blank");
+    });
+    return opened;
+  }
+
   /** Closes what is open; fails if a page reported an error, a warning, or asked for something that is not of the site. */
   async leave(): Promise<void> {
     const all = [...this.#open];
     this.#open.clear();
-    for (const [page] of all) await page.context().close();
+    const hosted = new Set((await Promise.all(this.#hosts.values())).map((host) => host.context()));
+    for (const [page] of all) await (hosted.has(page.context()) ? page : page.context()).close();
     expect(all.flatMap(([, wrong]) => wrong)).toEqual([]);
   }
 
@@ -128,7 +165,10 @@ export class Site {
   }
 }
 
-/** Runs in the page before it: takes WebGPU away, or keeps the devices where `loseDevices` finds them. */
+/**
+ * Runs in the page before it: takes WebGPU away, or gives it the device of the page that opened it, or keeps its devices
+ * where `loseDevices` finds them.
+ */
 function prepareGpu(gpu: Visit["gpu"]): void {
   if (gpu === "none") {
     Object.defineProperty(Navigator.prototype, "gpu", { value: undefined });
@@ -138,9 +178,25 @@ function prepareGpu(gpu: Visit["gpu"]): void {
     GPU.prototype.requestAdapter = () => Promise.resolve(null);
     return;
   }
+  const host = window.opener as (Window & typeof globalThis & { device?: Promise<GPUDevice> }) | null;
+  /** A device of the host's, since what is a page's ends with it. It keeps what it has compiled. */
+  const lend = async ({ navigator }: Window, descriptor: GPUDeviceDescriptor): Promise<GPUDevice> => {
+    const device = await (await navigator.gpu.requestAdapter())!.requestDevice(descriptor);
+    const pipelines: GPUComputePipeline[] = [];
+    device.createComputePipelineAsync = new Proxy(Reflect.get(device, "createComputePipelineAsync"), {
+      apply: async (compile, _, descriptors: [GPUComputePipelineDescriptor]) => {
+        const pipeline = await Reflect.apply(compile, device, descriptors);
+        pipelines.push(pipeline);
+        return pipeline;
+      },
+    });
+    return device;
+  };
   const devices: GPUDevice[] = [];
   GPUAdapter.prototype.requestDevice = new Proxy(Reflect.get(GPUAdapter.prototype, "requestDevice"), {
     apply: async (requestDevice, adapter: GPUAdapter, descriptors: [GPUDeviceDescriptor?]) => {
+      // The bench of the page asks for a device with other features.
+      if (host !== null && descriptors[0]?.label === "page.device") return (host.device ??= lend(host, descriptors[0]));
       const device = await Reflect.apply(requestDevice, adapter, descriptors);
       devices.push(device);
       return device;
@@ -149,7 +205,7 @@ function prepareGpu(gpu: Visit["gpu"]): void {
   Object.assign(globalThis, { devices });
 }
 
-/** Takes every device of the page away. Returns how many there were. */
+/** Takes every device away that the page has for itself, see {@link Visit.alone}. Returns how many there were. */
 export function loseDevices(page: Page): Promise<number> {
   return page.evaluate(() => {
     const { devices } = globalThis as unknown as { devices: GPUDevice[] };
