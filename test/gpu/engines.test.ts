@@ -136,15 +136,15 @@ describe("batches with parameters of their own", () => {
 });
 
 describe("tunings never change a result", () => {
+  // Each is compiled anew. test/everywhere has all of them, and asks Chromium for a GPU's workgroups in every run.
   const tunings: Partial<Tuning>[] = [
-    { lanes: 16, quads: 16, streamWorkgroup: 64, drawWorkgroup: 64, subgroups: true },
     { lanes: 16, quads: 16, streamWorkgroup: 128, drawWorkgroup: 256, subgroups: false },
     { lanes: 2, quads: 8, streamWorkgroup: 1, drawWorkgroup: 1, subgroups: true },
   ];
   test.each(tunings)("%j", async (tuning) => {
     for (const vocabSize of [127, 4097]) {
       const engines = await pair({ vocabSize, maxBatch: inputNames.length, tuning });
-      expect(await compareAll(engines, vocabSize, vocabSize === 127 ? paramSets : some)).toEqual([]);
+      expect(await compareAll(engines, vocabSize, some)).toEqual([]);
       engines.gpu.destroy();
     }
     const engines = await pair({ vocabSize: 50_257, maxBatch: 3, tuning });
