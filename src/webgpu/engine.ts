@@ -97,12 +97,17 @@ export class WrongTokensError extends UnfitDeviceError {
 }
 
 /**
- * Refuses what would fail in every call: histories that cannot be bound at once, rows that take too many workgroups.
+ * Refuses what would fail in every call: records and histories that cannot be bound at once, rows that take too many workgroups.
  *
  * @throws RangeError that names the option and the device's limit
  */
 function checkSizes({ device, vocabSize, maxBatch, maxHistory }: WebGpuOptions, tuning: Tuning): void {
   const { maxStorageBufferBindingSize: most, maxComputeWorkgroupsPerDimension: mostGroups } = device.limits;
+  if (maxBatch * 4 * RECORD_WORDS > most) {
+    throw new RangeError(
+      `maxBatch: ${maxBatch} rows take ${maxBatch * 4 * RECORD_WORDS} bytes, but the device's maxStorageBufferBindingSize is ${most}`,
+    );
+  }
   const bytes = historyRowBytes(maxHistory) * maxBatch;
   if (maxHistory > 0 && bytes > most) {
     throw new RangeError(
@@ -209,15 +214,16 @@ export class WebGpuEngine implements Engine {
       chunkRows: this.#chunkRows,
       groups: this.#groups,
     });
-    this.#processing = new Processing(this.#device, this.#workspace, pipelines, {
-      vocabSize: options.vocabSize,
-      maxBatch: options.maxBatch,
-      maxHistory: options.maxHistory,
-      logitsType: options.logitsType,
-      tuning,
-      chunkRows: this.#chunkRows,
-      bindingLimit: this.#bindingLimit,
-    });
+    const readBack: ReadBack = (bytes, record) =>
+      this.#run(bytes, (readback) => {
+        const encoder = this.#encoder("read");
+        record(encoder, readback);
+        this.#device.queue.submit([encoder.finish()]);
+      });
+    const { vocabSize, maxBatch, maxHistory, logitsType } = options;
+    const [chunkRows, bindingLimit] = [this.#chunkRows, this.#bindingLimit];
+    const shape = { vocabSize, maxBatch, maxHistory, logitsType, tuning, chunkRows, bindingLimit };
+    this.#processing = new Processing(this.#device, this.#workspace, pipelines, shape, readBack);
     this.#outputs = new Outputs(this.#device, this.#workspace, pipelines);
     this.#uploads = new Uploads(this.#device, this.#workspace, {
       vocabSize: options.vocabSize,
@@ -228,13 +234,6 @@ export class WebGpuEngine implements Engine {
       nothing: this.#workspace.nothing,
       overlay: () => this.#processing.overlay,
     });
-    const readBack: ReadBack = (bytes, record) =>
-      this.#run(bytes, (readback) => {
-        const encoder = this.#encoder("read");
-        record(encoder, readback);
-        this.#device.queue.submit([encoder.finish()]);
-      });
-    this.#processing.history.readBack = readBack;
     this.state = new GpuState(this.#device, this.#workspace, options.maxBatch, readBack);
     this.#loss = lossOf(this.#device);
   }

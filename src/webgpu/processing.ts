@@ -70,14 +70,20 @@ export class Processing {
   /** Rows of one dispatch at most, when logits are processed. */
   readonly chunkRows: number;
 
-  constructor(device: GPUDevice, workspace: Workspace, pipelines: Pipelines, shape: ProcessingShape) {
+  constructor(
+    device: GPUDevice,
+    workspace: Workspace,
+    pipelines: Pipelines,
+    shape: ProcessingShape,
+    readBack: ReadBack,
+  ) {
     this.#device = device;
     this.#workspace = workspace;
     this.#pipelines = pipelines;
     this.#shape = shape;
     this.#markWords = markWordsOf(shape.vocabSize);
     this.chunkRows = Math.max(1, Math.min(shape.chunkRows, Math.floor(shape.bindingLimit / (this.#markWords * 136))));
-    this.history = new GpuHistory(device, workspace, pipelines, shape, () => this.compiled);
+    this.history = new GpuHistory(device, workspace, pipelines, shape, readBack, () => this.compiled);
   }
 
   /** The kernels, compiled when first asked for. */
@@ -236,21 +242,22 @@ export class GpuHistory implements EngineHistory {
   /** Rows of (first, length, prompt, outputs, ring); a few words that nobody reads where there is no history. */
   readonly buffer: GPUBuffer;
   readonly #drawn = new Map<string, GPUBindGroup>();
+  readonly #readBack: ReadBack;
   #between: GPUBuffer | undefined;
-  /** Reads words of a buffer back; the engine's, which knows what can go wrong. */
-  readBack: ReadBack | undefined;
 
   constructor(
     device: GPUDevice,
     workspace: Workspace,
     pipelines: Pipelines,
     shape: ProcessingShape,
+    readBack: ReadBack,
     compiled: () => FurtherPipelines,
   ) {
     this.#device = device;
     this.#workspace = workspace;
     this.#pipelines = pipelines;
     this.#shape = shape;
+    this.#readBack = readBack;
     this.#compiled = compiled;
     const { STORAGE, COPY_SRC, COPY_DST } = USAGE;
     const bytes = shape.maxHistory === 0 ? 16 : this.rowBytes * shape.maxBatch;
@@ -321,7 +328,7 @@ export class GpuHistory implements EngineHistory {
 
   async read(row: number): Promise<HistoryTokens> {
     const bytes = this.rowBytes;
-    const words = await this.readBack!(bytes, (encoder, readback) =>
+    const words = await this.#readBack(bytes, (encoder, readback) =>
       encoder.copyBufferToBuffer(this.buffer, row * bytes, readback, 0, bytes),
     );
     const [first, length, prompt] = words;

@@ -1,4 +1,4 @@
-import { show } from "../check.ts";
+import { known, show } from "../check.ts";
 import { UnfitDeviceError } from "./device.ts";
 
 /**
@@ -92,11 +92,9 @@ export function tuningFor(device: GPUDevice, half: boolean, overrides: Partial<T
   if (typeof overrides !== "object" || overrides === null) {
     throw new TypeError(`tuning: expected an object, got ${show(overrides)}`);
   }
+  known("tuning", overrides, Object.keys(row));
   for (const [name, value] of Object.entries(overrides)) {
-    const expected = Object.hasOwn(row, name) ? typeof row[name as keyof Tuning] : undefined;
-    if (expected === undefined) {
-      throw new TypeError(`tuning.${name}: unknown name; known are ${Object.keys(row).join(", ")}`);
-    }
+    const expected = typeof row[name as keyof Tuning];
     if (typeof value !== expected) throw new TypeError(`tuning.${name}: expected a ${expected}, got ${show(value)}`);
   }
   const most = Math.min(device.limits.maxComputeInvocationsPerWorkgroup, device.limits.maxComputeWorkgroupSizeX);
