@@ -4,19 +4,25 @@
 import { wgsl } from "wgsl-preprocessor/wgsl-preprocessor.js";
 import adaptive from "../../shaders/lib/adaptive.wgsl?raw";
 import bindings from "../../shaders/lib/bindings.wgsl?raw";
+import bins from "../../shaders/lib/bins.wgsl?raw";
+import drawing from "../../shaders/lib/drawing.wgsl?raw";
 import fixed from "../../shaders/lib/fixed.wgsl?raw";
 import float32 from "../../shaders/lib/float32.wgsl?raw";
+import groups from "../../shaders/lib/groups.wgsl?raw";
 import history from "../../shaders/lib/history.wgsl?raw";
 import int64 from "../../shaders/lib/int64.wgsl?raw";
 import keys from "../../shaders/lib/keys.wgsl?raw";
 import logits from "../../shaders/lib/logits.wgsl?raw";
+import look from "../../shaders/lib/look.wgsl?raw";
 import overlay from "../../shaders/lib/overlay.wgsl?raw";
 import params from "../../shaders/lib/params.wgsl?raw";
 import philox from "../../shaders/lib/philox.wgsl?raw";
-import row from "../../shaders/lib/row.wgsl?raw";
-import token from "../../shaders/lib/token.wgsl?raw";
 import processing from "../../shaders/lib/processing.wgsl?raw";
+import row from "../../shaders/lib/row.wgsl?raw";
+import search from "../../shaders/lib/search.wgsl?raw";
+import token from "../../shaders/lib/token.wgsl?raw";
 import weights from "../../shaders/lib/weights.wgsl?raw";
+import workgroup from "../../shaders/lib/workgroup.wgsl?raw";
 
 /** What a shader can be specialised for. */
 export interface ShaderFlags {
@@ -36,10 +42,11 @@ export interface ShaderFlags {
 export type LibraryName = "sampling" | "draw" | "row" | "processing" | "history";
 
 const SAMPLING = [params, int64, fixed, keys, weights, adaptive, philox, logits, overlay, bindings];
+const ROW = [...SAMPLING, row, workgroup, groups, look, bins, search, drawing];
 const LIBRARIES: Readonly<Record<LibraryName, readonly string[]>> = {
   sampling: SAMPLING,
-  draw: [...SAMPLING, row, token],
-  row: [...SAMPLING, row],
+  draw: [...ROW, token],
+  row: ROW,
   processing: [params, int64, float32, logits, overlay, processing, history],
   history: [history],
 };

@@ -125,7 +125,11 @@ export const mutants = [
     ["one token of four is not added up", "z.high + w.high, sums.low", "z.high, sums.low"],
   ),
   ...of(
-    ["shaders/draw.wgsl", "shaders/lib/row.wgsl", "shaders/lib/token.wgsl"],
+    [
+      "draw",
+      "lib/row",
+      ...["workgroup", "groups", "look", "bins", "search", "drawing", "token"].map((name) => `lib/${name}`),
+    ].map((name) => `shaders/${name}.wgsl`),
     [
       "scan: the sums are not shared",
       "sum = add64(sum, partial[lid - reach]);",

@@ -1,0 +1,206 @@
+// Looking for a place in the ordered row: where a number of tokens is reached, or a mass. Twin: src/reference/cut.ts.
+
+const SAMPLING = 4u;
+const MARGIN = 0.02; // of the mass, on both sides of the guess
+
+fn mass_of_share(share: f32, mass: vec2<u32>) -> vec2<u32> {
+  let exact = share * (f32(mass.y) * 4294967296.0 + f32(mass.x));
+  let high = floor(exact / 4294967296.0);
+  return add64(vec2(u32(exact - high * 4294967296.0), u32(high)), vec2(1u, 0u));
+}
+
+// One of 64 bits, by which a group says that it has tokens in a bin.
+fn bit_of_bin(bin: u32) -> vec2<u32> {
+  let bit = 1u << (bin & 31u);
+  return select(vec2(bit, 0u), vec2(0u, bit), (bin & 32u) != 0u);
+}
+
+// Adds the weights of tokens from a distance on, the band, to the bins; what is nearer to bin 0, so the band begins with bin 1.
+// In place of its mass each group leaves the bits of the bins that it has tokens of the band in. The part begins with the row;
+// tokens behind its end may count, which changes nothing in front of it, but groups below `floor_key` have none of it.
+fn fill_bins_of_band(floor_key: u32, nearest: u32, shift: u32, scale: f32) {
+  scale_of_ties = NO_TIES;
+  let width = 1u << shift;
+  let end = nearest + (width << BIN_BITS) - width;
+  var before = vec2(0u);
+  for (var i = lid; i < call.groups; i += WORKGROUP_SIZE) {
+    let run = run_at(i);
+    if (run.delegate < floor_key) {
+      masses[first_group + i] = vec2(0u);
+      continue;
+    }
+    var low = vec4(0u);
+    var high = vec4(0u);
+    var seen = vec2(0u);
+    for (var quad = run.first; quad < run.end; quad += LANES) {
+      let away = distances(half_max, bits_at(quad, run.whole), scale);
+      let weights = exp2fix(away);
+      let is_nearer = away < vec4(nearest);
+      let nearer = select(vec4(0u), weights, is_nearer);
+      low += nearer;
+      high += upper_halves(nearer);
+      var in_band = !is_nearer & (away < vec4(end)) & (weights != vec4(0u));
+      while (any(in_band)) {
+        let lane = first_lane(in_band);
+        let bin = ((away[lane] - nearest) >> shift) + 1u;
+        add_to_bin(bin, vec2(weights[lane], 0u));
+        seen |= bit_of_bin(bin);
+        in_band &= QUAD_LANES != vec4(lane);
+      }
+    }
+    masses[first_group + i] = seen;
+    before = add64(before, join_sums(low, high));
+  }
+  add_to_bin(0u, before);
+}
+
+// What a turn of the search looks at.
+const GUESS = 0u; // a sample of the groups, to find a band of distances in which the place most likely lies
+const BAND = 1u; // all groups, but only that band of distances
+const EXACT = 2u; // what is left of the part
+
+// A place in a part of the ordered row: where the running sum reaches a number of tokens, or, if weighted, a mass.
+struct Target {
+  sum: vec2<u32>, // 0: none is looked for
+  weighted: bool,
+  share: f32, // of the mass of the part, where that begins with the row and somebody knows; else 0
+}
+
+// The tokens around such a place, or all of the part, as entries, sorted.
+struct Around {
+  count: u32, // more than ROOM: too many, none is written down; 0: there are none, or the place lies behind the part's end
+  rest: vec2<u32>, // what the running sum has to reach from the first of them on
+}
+
+// Looks for a place in a part of the ordered row: bins narrow the part down until what is left of it can be written down.
+// Without a target it is written down as it is; `few` if that most likely can be done.
+fn search(whole: Part, place: Target, few: bool, scale: f32, max_key: u32) -> Around {
+  let narrows = any(place.sum != vec2(0u));
+  let weighted = place.weighted;
+  var part = whole;
+  var rest = place.sum;
+  var doing = select(select(COUNT, LEAVE_COUNTS, weighted), WRITE_DOWN, few);
+  var turn = select(EXACT, GUESS, weighted && place.share > 0.0 && call.groups >= 256u);
+  var count = 0u;
+  var binning = Binning(BY_DISTANCE, 0u, 0u);
+  loop {
+    var lowest = 0u;
+    var highest = 0u;
+    if (turn != BAND) {
+      count = look_at(part, select(doing, SAMPLE, turn == GUESS));
+      if (turn == EXACT && (count <= ROOM || !narrows)) {
+        if (doing == WRITE_DOWN || count > ROOM) {
+          break;
+        }
+        doing = WRITE_DOWN;
+        continue;
+      }
+      lowest = uniform_word(atomicLoad(&smallest));
+      highest = uniform_word(atomicLoad(&largest));
+      if (turn == GUESS && lowest >= highest) {
+        turn = EXACT; // no idea
+        continue;
+      }
+      // Distances spread better than keys, of which most lie around zero; in the end many keys can have one distance.
+      let nearest = distance_of_key(half_max, highest, scale);
+      let farthest = distance_of_key(half_max, lowest, scale);
+      binning = Binning(BY_DISTANCE, nearest, shift_of(farthest - nearest));
+      if (turn == EXACT) {
+        // The part may end between keys that do not occur.
+        if (lowest != part.upto.key) {
+          part.upto = Cut(lowest, NO_TOKEN);
+        }
+        if (highest < part.after.key) {
+          part.after = Cut(highest + 1u, NO_TOKEN);
+        }
+        if (lowest == highest) {
+          let first_id = select(0u, part.after.id + 1u, part.after.key == highest);
+          binning = Binning(BY_ID, first_id, shift_of(min(part.upto.id, call.vocab - 1u) - first_id));
+        } else if (nearest == farthest) {
+          binning = Binning(BY_KEY, highest, shift_of(highest - lowest));
+        }
+      }
+    }
+
+    // Where all are tied from the start, their number in each group is known.
+    let by_group = turn == EXACT && doing == LEAVE_COUNTS && lowest == highest;
+    clear_bins();
+    if (turn == BAND) {
+      fill_bins_of_band(part.upto.key, binning.start + (1u << binning.shift), binning.shift, scale);
+    } else if (by_group) {
+      weigh_ties(highest, scale);
+      fill_bins_of_groups();
+    } else {
+      fill_bins(part, binning, weighted, scale, select(0u, SAMPLING, turn == GUESS));
+    }
+    let mass = scan_bins();
+    // The place lies in one bin; what is guessed lies between two.
+    var from_bin = 0u;
+    var at = Found(0u, vec2(0u));
+    for (var side = select(1u, 0u, turn == GUESS); side < 2u; side++) {
+      var goal = rest;
+      if (turn == GUESS) {
+        goal = mass_of_share(clamp(place.share + select(MARGIN, -MARGIN, side == 0u), 0.0, 0.999), mass);
+      }
+      from_bin = at.index;
+      at = claim_bin(goal);
+    }
+
+    if (turn == GUESS) {
+      turn = select(BAND, EXACT, from_bin == NOWHERE); // a sample that weighs nothing begins nowhere
+      let to_bin = select(at.index, BINS - 1u, place.share + MARGIN >= 0.999);
+      let nearest = binning.start + (from_bin << binning.shift);
+      let width = (to_bin - from_bin + 1u) << binning.shift;
+      binning.shift = shift_of(width + (width >> 6u)); // leaves bin 0 free
+      binning.start = nearest - (1u << binning.shift);
+      continue;
+    }
+    if (turn == BAND && (at.index == 0u || at.index == NOWHERE)) {
+      turn = EXACT; // a wrong guess
+      continue;
+    }
+    if (at.index == NOWHERE) {
+      count = 0u;
+      break;
+    }
+    rest = sub64(rest, at.before);
+    var first = binning.start + (at.index << binning.shift);
+    var last = first + ((1u << binning.shift) - 1u);
+    if (by_group) {
+      look_at_groups_of_bin(at.index);
+      first = max(binning.start, max(at.index << bits_of_tokens(), row.lead) - row.lead);
+      last = ((at.index + 1u) << bits_of_tokens()) - row.lead - 1u;
+    }
+    if (binning.by == BY_ID) {
+      if (first != 0u) {
+        part.after = Cut(lowest, first - 1u);
+      }
+      part.upto.id = min(part.upto.id, last);
+    } else {
+      // Keys that are too large, and the smallest one.
+      var too_large = highest - (at.index << binning.shift) + 1u;
+      var smallest_key = max(too_large, 1u << binning.shift) - (1u << binning.shift);
+      if (binning.by == BY_DISTANCE) {
+        too_large = NOWHERE;
+        if (first > 0u) {
+          too_large = key_of_distance(max_key, first - 1u, scale);
+        }
+        smallest_key = key_of_distance(max_key, last, scale);
+      }
+      part.after = looser(part.after, Cut(too_large, NO_TOKEN));
+      part.upto = stricter(part.upto, Cut(smallest_key, NO_TOKEN));
+    }
+    if (turn == BAND && list_groups(Reach(part.upto.key, NOWHERE, bit_of_bin(at.index), vec2(0u))) > ROOM) {
+      look_at_all_groups();
+    }
+    turn = EXACT;
+    doing = WRITE_DOWN;
+  }
+  if (weighted) {
+    look_at_all_groups();
+  }
+  if (count <= ROOM) {
+    sort_entries(count);
+  }
+  return Around(count, rest);
+}
