@@ -49,6 +49,8 @@ const staged: readonly Edge[] = [
   { logit: (id) => (id % 15 === 4 ? -60 : id % 2 === 0 ? 0 : -1000), params: { topNSigma: 1 } },
   { logit: (id) => (id % 15 === 4 ? -60 : id % 2 === 0 ? 0 : -3e38), params: { topNSigma: 1, temperature: 0.5 } },
   { logit: aroundHalf, params: { temperature: 1, minP: 0.5, minKeep: 2 } },
+  // The threshold is just what the last quarter of the tokens weigh, to the unit.
+  { logit: (id) => -(id % 4), params: { temperature: 1, epsilonCutoff: 0.00008548968945 } },
 ];
 
 /** Neighbouring distances around an edge. */
