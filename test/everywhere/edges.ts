@@ -48,6 +48,8 @@ const staged: readonly Edge[] = [
   // The deviation is 43; it would be 480 if the far ones counted in full, and keep the middle.
   { logit: (id) => (id % 15 === 4 ? -60 : id % 2 === 0 ? 0 : -1000), params: { topNSigma: 1 } },
   { logit: (id) => (id % 15 === 4 ? -60 : id % 2 === 0 ? 0 : -3e38), params: { topNSigma: 1, temperature: 0.5 } },
+  // A mean so far off, beside the deviation, that what its division leaves over decides on the last tokens.
+  { logit: (id) => (id === 7 ? 0 : -(50 + ((id * 7) % 1500) / 375)), params: { temperature: 1, topNSigma: 30 } },
   { logit: aroundHalf, params: { temperature: 1, minP: 0.5, minKeep: 2 } },
   // The threshold is just what the last quarter of the tokens weigh, to the unit.
   { logit: (id) => -(id % 4), params: { temperature: 1, epsilonCutoff: 0.00008548968945 } },
