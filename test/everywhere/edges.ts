@@ -53,6 +53,11 @@ const staged: readonly Edge[] = [
   { logit: aroundHalf, params: { temperature: 1, minP: 0.5, minKeep: 2 } },
   // The threshold is just what the last quarter of the tokens weigh, to the unit.
   { logit: (id) => -(id % 4), params: { temperature: 1, epsilonCutoff: 0.00008548968945 } },
+  // Three tokens of which XTC leaves one or all. The number that tells is not that of the draw, which would tell otherwise.
+  ...[0.66, 0.58, 0.5].map((xtcProbability) => ({
+    logit: (id: number): number => (id < 3 ? 0 : -20),
+    params: { temperature: 1, xtcProbability, xtcThreshold: 0.1 },
+  })),
 ];
 
 /** Neighbouring distances around an edge. */
