@@ -73,6 +73,12 @@ const wide: readonly Edge[] = [
   },
 ];
 
+/** Draws behind one that has taken nearly all of the mass: what is left are single units, and points where a taken token begins. */
+const taken: readonly Edge[] = [0, 5, 63].map((first) => ({
+  logit: (id) => (id === first ? 0 : -21.3),
+  params: { temperature: 1, draws: 17, replacement: false },
+}));
+
 function section(what: string, vocabSize: number, edges: readonly Edge[], shape: Partial<Section>): Section {
   const rows = edges.length;
   function* calls(): Generator<Call> {
@@ -102,4 +108,5 @@ export const edgeSections: readonly Section[] = [
   section("processed", 64, processed, { maxHistory: 16 }),
   section("stages", 1500, staged, { staged: true }),
   section("wide", 2 ** 15 + 1, wide, {}),
+  section("taken", 64, taken, { ownKernels: true }),
 ];

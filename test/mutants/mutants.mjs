@@ -195,7 +195,12 @@ export const mutants = [
       "select(((at.index + 1u) << FAR_BITS)",
       "select((at.index << FAR_BITS)",
     ],
-    ["delegates: what lies in front of the bin is still missing", "missing -= at.before.x;", ""],
+    [
+      "delegates: what lies in front of the bin is still missing",
+      "missing -= at.before.x;",
+      "",
+      "more groups are looked at than there need be, which costs time and nothing else",
+    ],
     [
       "delegates: a nucleus of groups is one of counts",
       "goal = mass_needed(share + (NOWHERE - share) / 8u, total);",
