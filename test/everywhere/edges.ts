@@ -58,6 +58,8 @@ const staged: readonly Edge[] = [
     logit: (id: number): number => (id < 3 ? 0 : -20),
     params: { temperature: 1, xtcProbability, xtcThreshold: 0.1 },
   })),
+  // A nucleus of nothing is the first token, among stages, too.
+  { logit: (id) => -(id % 7), params: { temperature: 1, topP: 0 } },
 ];
 
 /** Neighbouring distances around an edge. */

@@ -205,6 +205,7 @@ export const mutants = [
       "delegates: a nucleus of groups is one of counts",
       "goal = mass_needed(share + (NOWHERE - share) / 8u, total);",
       "goal = vec2(1u, 0u);",
+      "it is a guess of how many groups do, and a wrong one costs time and nothing else",
     ],
     [
       "a guess that is wrong is believed",
