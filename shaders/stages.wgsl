@@ -671,7 +671,7 @@ fn stages_main(@builtin(workgroup_id) workgroup_id: vec3<u32>, @builtin(local_in
             ask.most = plan.top_k;
           }
           case TOP_P, JOINT: {
-            ask.mass = mass_needed(max(plan.top_p, 1u), totals.first);
+            ask.mass = mass_needed(plan.top_p, totals.first);
             ask.share = f32(plan.top_p) / 4294967296.0;
             if (stage == JOINT) {
               ask.most = plan.top_k;

@@ -647,8 +647,7 @@ export const mutants = [
     ],
     ["adaptive-p: the nearest token is not sought", "share_extremes(nearest, 0u);", "share_extremes(0u, 0u);"],
     ["adaptive-p: nothing decays", "mul32(memory.y, stages.adaptive_decay).y", "memory.y"],
-    ["top-p and joint: 0 keeps nothing that is sought", "max(plan.top_p, 1u)", "plan.top_p"],
-    ["top-p and joint: any mass will do", "mass_needed(max(plan.top_p, 1u), totals.first)", "vec2(1u, 0u)"],
+    ["top-p and joint: any mass will do", "mass_needed(plan.top_p, totals.first)", "vec2(1u, 0u)"],
   ),
   ...of(
     "src/reference/stages.ts",
