@@ -103,16 +103,15 @@ export class WrongTokensError extends UnfitDeviceError {
  */
 function checkSizes({ device, vocabSize, maxBatch, maxHistory }: WebGpuOptions, tuning: Tuning): void {
   const { maxStorageBufferBindingSize: most, maxComputeWorkgroupsPerDimension: mostGroups } = device.limits;
-  if (maxBatch * 4 * RECORD_WORDS > most) {
-    throw new RangeError(
-      `maxBatch: ${maxBatch} rows take ${maxBatch * 4 * RECORD_WORDS} bytes, but the device's maxStorageBufferBindingSize is ${most}`,
-    );
-  }
-  const bytes = historyRowBytes(maxHistory) * maxBatch;
-  if (maxHistory > 0 && bytes > most) {
-    throw new RangeError(
-      `maxHistory: ${maxBatch} rows of ${maxHistory} tokens take ${bytes} bytes, but the device's maxStorageBufferBindingSize is ${most}`,
-    );
+  const bound: [what: string, rowBytes: number][] = [
+    [`maxBatch: ${maxBatch} rows`, 4 * RECORD_WORDS],
+    [`maxHistory: ${maxBatch} rows of ${maxHistory} tokens`, historyRowBytes(maxHistory)],
+  ];
+  for (const [what, rowBytes] of bound) {
+    const bytes = rowBytes * maxBatch;
+    if (bytes > most) {
+      throw new RangeError(`${what} take ${bytes} bytes, but the device's maxStorageBufferBindingSize is ${most}`);
+    }
   }
   const items = Math.max(groupsOf(vocabSize, tuning), markWordsOf(vocabSize));
   const workgroups = Math.ceil(items / tuning.streamWorkgroup);

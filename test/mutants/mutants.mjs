@@ -126,10 +126,16 @@ export const mutants = [
   ),
   ...of(
     [
-      "draw",
-      "lib/row",
-      ...["workgroup", "groups", "look", "bins", "search", "drawing", "token"].map((name) => `lib/${name}`),
-    ].map((name) => `shaders/${name}.wgsl`),
+      "shaders/draw.wgsl",
+      "shaders/lib/row.wgsl",
+      "shaders/lib/workgroup.wgsl",
+      "shaders/lib/groups.wgsl",
+      "shaders/lib/look.wgsl",
+      "shaders/lib/bins.wgsl",
+      "shaders/lib/search.wgsl",
+      "shaders/lib/drawing.wgsl",
+      "shaders/lib/token.wgsl",
+    ],
     [
       "scan: the sums are not shared",
       "sum = add64(sum, partial[lid - reach]);",

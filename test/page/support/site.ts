@@ -46,8 +46,8 @@ export class Site {
   readonly #server: Server;
   readonly #folder: string;
   readonly url: string;
-  /** Pages that are open, with what went wrong on each. */
-  readonly #open = new Map<Page, string[]>();
+  /** What went wrong on each page that is open, and what to close when it is left. */
+  readonly #open: { readonly wrong: readonly string[]; readonly ends: Page | BrowserContext }[] = [];
   /** Pages that stay open, and have the device of the visits that they open. */
   readonly #hosts = new Map<string, Promise<Page>>();
 
@@ -104,7 +104,7 @@ export class Site {
     await page.setViewportSize({ width, height });
     await page.emulateMedia({ colorScheme: dark ? "dark" : "light", reducedMotion: "reduce" });
     const wrong: string[] = [];
-    this.#open.set(page, wrong);
+    this.#open.push({ wrong, ends: alone ? page.context() : page });
     page.on("pageerror", (error) => wrong.push(String(error)));
     page.on("console", (message) => {
       if (message.type() === "error" || message.type() === "warning") wrong.push(message.text());
@@ -151,11 +151,9 @@ export class Site {
 
   /** Closes what is open; fails if a page reported an error, a warning, or asked for something that is not of the site. */
   async leave(): Promise<void> {
-    const all = [...this.#open];
-    this.#open.clear();
-    const hosted = new Set((await Promise.all(this.#hosts.values())).map((host) => host.context()));
-    for (const [page] of all) await (hosted.has(page.context()) ? page : page.context()).close();
-    expect(all.flatMap(([, wrong]) => wrong)).toEqual([]);
+    const all = this.#open.splice(0);
+    for (const { ends } of all) await ends.close();
+    expect(all.flatMap(({ wrong }) => wrong)).toEqual([]);
   }
 
   async close(): Promise<void> {
