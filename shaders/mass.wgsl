@@ -3,15 +3,6 @@
 
 override WORKGROUP_SIZE: u32;
 
-// Four more weights. One after the other, because a CPU holds few vectors in registers.
-fn add_weights(sums: Halves, distance: vec4<u32>, zero: u32) -> Halves {
-  let x = weight_halves(distance.x, zero);
-  let y = weight_halves(distance.y, zero);
-  let z = weight_halves(distance.z, zero);
-  let w = weight_halves(distance.w, zero);
-  return Halves(sums.high + x.high + y.high + z.high + w.high, sums.low + x.low + y.low + z.low + w.low);
-}
-
 // The usual groups lie wholly in the row, and all their tokens count: nothing is asked inside the loop.
 fn mass_of_group(first: u32, half_max: f32, scale: f32) -> vec2<u32> {
   let zero = call.zero;

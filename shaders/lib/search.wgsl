@@ -21,7 +21,7 @@ fn bit_of_bin(bin: u32) -> vec2<u32> {
 fn fill_bins_of_band(floor_key: u32, nearest: u32, shift: u32, scale: f32) {
   scale_of_ties = NO_TIES;
   let width = 1u << shift;
-  let end = nearest + (width << BIN_BITS) - width;
+  let end = min(nearest + (width << BIN_BITS) - width, MAX_DISTANCE);
   var before = vec2(0u);
   for (var i = lid; i < call.groups; i += WORKGROUP_SIZE) {
     let run = run_at(i);
@@ -29,27 +29,23 @@ fn fill_bins_of_band(floor_key: u32, nearest: u32, shift: u32, scale: f32) {
       masses[first_group + i] = vec2(0u);
       continue;
     }
-    var low = vec4(0u);
-    var high = vec4(0u);
+    var sums = Halves();
     var seen = vec2(0u);
     for (var quad = run.first; quad < run.end; quad += LANES) {
       let away = distances(half_max, bits_at(quad, run.whole), scale);
-      let weights = exp2fix(away);
       let is_nearer = away < vec4(nearest);
-      let nearer = select(vec4(0u), weights, is_nearer);
-      low += nearer;
-      high += upper_halves(nearer);
-      var in_band = !is_nearer & (away < vec4(end)) & (weights != vec4(0u));
+      sums = add_weights(sums, select(vec4(MAX_DISTANCE), away, is_nearer), call.zero);
+      var in_band = !is_nearer & (away < vec4(end));
       while (any(in_band)) {
         let lane = first_lane(in_band);
         let bin = ((away[lane] - nearest) >> shift) + 1u;
-        add_to_bin(bin, vec2(weights[lane], 0u));
+        add_to_bin(bin, vec2(weight_of(away[lane]), 0u));
         seen |= bit_of_bin(bin);
         in_band &= QUAD_LANES != vec4(lane);
       }
     }
     masses[first_group + i] = seen;
-    before = add64(before, join_sums(low, high));
+    before = add64(before, join_halves(sums, QUADS * 4u));
   }
   add_to_bin(0u, before);
 }

@@ -94,6 +94,15 @@ fn exp2fix(distance: vec4<u32>) -> vec4<u32> {
   return vec4(weight_of(distance.x), weight_of(distance.y), weight_of(distance.z), weight_of(distance.w));
 }
 
+// Four more weights. One after the other, because a CPU holds few vectors in registers.
+fn add_weights(sums: Halves, distance: vec4<u32>, zero: u32) -> Halves {
+  let x = weight_halves(distance.x, zero);
+  let y = weight_halves(distance.y, zero);
+  let z = weight_halves(distance.z, zero);
+  let w = weight_halves(distance.w, zero);
+  return Halves(sums.high + x.high + y.high + z.high + w.high, sums.low + x.low + y.low + z.low + w.low);
+}
+
 // The sum of `count` weights from the sums of their halves.
 fn join_halves(sums: Halves, count: u32) -> vec2<u32> {
   let high = sums.high - count * HIGH;

@@ -89,6 +89,7 @@ export const mutants = [
       "distance_of_key(half_max, middle, scale) <= limit",
       "distance_of_key(half_max, middle, scale) < limit",
     ],
+    ["one token of four is not added up", "z.high + w.high, sums.low", "z.high, sums.low"],
   ),
   ...of(
     "shaders/max.wgsl",
@@ -122,7 +123,6 @@ export const mutants = [
     ],
     ["tokens at min-p's limit are left out", "limit_scale) <= vec4(limit)", "limit_scale) < vec4(limit)"],
     ["groups at the end of a row are read as whole", "limited || !is_whole(row, group)", "limited"],
-    ["one token of four is not added up", "z.high + w.high, sums.low", "z.high, sums.low"],
   ),
   ...of(
     [
@@ -224,6 +224,7 @@ export const mutants = [
       "binning.start = nearest;",
     ],
     ["what is nearer than the band weighs nothing", "  add_to_bin(0u, before);\n", ""],
+    ["the first of the band counts as nearer, too", "away < vec4(nearest)", "away <= vec4(nearest)"],
     [
       "top-k keeps one less in wide rows",
       "select(around.rest.x, 0u, around.rest.x > end)",
