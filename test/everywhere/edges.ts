@@ -17,6 +17,9 @@ const same = (token: number, count: number): number[] => Array.from({ length: co
 /** Just half of the mass of equal tokens, after the rounding of `topP`. */
 const HALF = (2 ** 31 + 2 ** 12) / 2 ** 32;
 
+/** Tokens 0 and 1, and the others far below. */
+const firstTwo = (first: number, second: number) => (id: number) => [first, second][id] ?? -30;
+
 const TOLD = { logprobs: "raw", rank: true } as const;
 
 /** Little rows, with histories. */
@@ -38,6 +41,19 @@ const processed: readonly Edge[] = [
   // Forced, and no candidate of the model's: behind all that are.
   { logit: (id) => (id === 9 ? -Infinity : id % 5), params: { ...TOLD, forcedToken: 9 } },
   { logit: (id) => (id === 9 ? Number.NaN : -id), params: { ...TOLD, forcedToken: 9 } },
+  // A sum, a product and a quotient that lie just past the middle between two floats. Rounded down they would be as large as
+  // another token, and it is the first of the two that would be drawn; or, the product, the second.
+  { logit: firstTwo(64, 64), params: { temperature: 0, logitBias: { 1: 2 ** -18 + 2 ** -38 } } },
+  {
+    logit: firstTwo(-1 - 2 ** -23, -1.5 - 2 ** -22),
+    params: { temperature: 0, repetitionPenalty: 1.5 + 2 ** -23 },
+    said: { prompt: [], output: [0] },
+  },
+  {
+    logit: firstTwo(1.25 - 2 ** -22, 1.875 - 2 ** -23),
+    params: { temperature: 0, repetitionPenalty: 1.5 + 2 ** -23 },
+    said: { prompt: [], output: [1] },
+  },
 ];
 
 /** The last tokens that min-p keeps at 0.5, one octave below the best, and the first that it does not. */
