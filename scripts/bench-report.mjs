@@ -46,7 +46,10 @@ function report(files) {
     console.log(`${file}: ${kindOf(result)}, ${result.date}`);
     return result;
   });
-  results.sort((a, b) => ORDER.indexOf(kindOf(a)) - ORDER.indexOf(kindOf(b)));
+  // The newest first: it is the one that the README shows.
+  results.sort(
+    (a, b) => ORDER.indexOf(kindOf(a)) - ORDER.indexOf(kindOf(b)) || Date.parse(b.date) - Date.parse(a.date),
+  );
   mkdirSync(FOLDER, { recursive: true });
   write(join(FOLDER, "report.html"), reportPage(results));
   write(join(FOLDER, "report.md"), reportMarkdown(results));
