@@ -18,6 +18,16 @@ export function kindOf(result: BenchResult): Kind {
   return result.command.includes("--preset growth") ? "growth" : "limit";
 }
 
+const TITLES = {
+  peers: "Beside what one would take instead",
+  growth: "How it grows",
+  limit: "Beside the read limit",
+} as const;
+
+/** The heading of a result: what it is about, where and when. */
+export const titleOf = (result: BenchResult): string =>
+  `${TITLES[kindOf(result)]}: ${result.machine.cpu}, ${result.date.slice(0, 10)}`;
+
 export const caseOf = (
   result: BenchResult,
   wanted: Partial<Pick<Case, "input" | "vocab" | "batch">>,

@@ -14,6 +14,7 @@ import {
   overview,
   sideBySide,
   slowerThan,
+  titleOf,
 } from "./figures.ts";
 import { escapeCell, markdownTable } from "./text.ts";
 
@@ -29,12 +30,7 @@ export function reportMarkdown(results: readonly BenchResult[]): string {
   const lines = ["# Bench", ""];
   for (const result of results) {
     const kind = kindOf(result);
-    const titles = {
-      peers: "Beside what one would take instead",
-      growth: "How it grows",
-      limit: "Beside the read limit",
-    };
-    lines.push(`## ${titles[kind]}`, "", ...describe(result).map((line) => `- ${line}`), "");
+    lines.push(`## ${titleOf(result)}`, "", ...describe(result).map((line) => `- ${line}`), "");
     if (kind === "growth") {
       const { head, rows } = growthTable(result);
       lines.push(...markdownTable(head, rows, 2), "");

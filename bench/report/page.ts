@@ -13,6 +13,7 @@ import {
   overview,
   sideBySide,
   slowerThan,
+  titleOf,
   type Table,
 } from "./figures.ts";
 import { escapeXml, htmlTable } from "./text.ts";
@@ -42,6 +43,8 @@ const facts = (result: BenchResult): string =>
     .map((line) => `<li>${escapeXml(line.replaceAll("`", ""))}</li>`)
     .join("")}</ul>`;
 
+const heading = (result: BenchResult): string => `<h2>${escapeXml(titleOf(result))}</h2>`;
+
 /** @param results of any kinds; a kind that is not there leaves its section out */
 export function reportPage(results: readonly BenchResult[]): string {
   let charts = 0;
@@ -53,7 +56,7 @@ export function reportPage(results: readonly BenchResult[]): string {
         return peersSections(result, draw);
       case "growth":
         return [
-          "<h2>How it grows</h2>",
+          heading(result),
           facts(result),
           `<div class="charts">${draw(growthChart(result, "vocab"))}${draw(growthChart(result, "batch"))}</div>`,
           table(
@@ -64,7 +67,7 @@ export function reportPage(results: readonly BenchResult[]): string {
         ];
       default:
         return [
-          "<h2>Beside the read limit</h2>",
+          heading(result),
           facts(result),
           ...result.cases.map((one) => table(caseName(one), overviewOfLimit(overview(one)), 1)),
         ];
@@ -104,7 +107,7 @@ function peersSections(result: BenchResult, draw: (chart: ReturnType<typeof batc
   const cpu = cpuRows(result);
   const slower = slowerThan(result);
   return [
-    "<h2>Beside what one would take instead</h2>",
+    heading(result),
     facts(result),
     `<p class="note">From logits on the GPU to tokens in JavaScript. For a single row the time is that of a call of eight in
 flight, as a single one is mostly waiting. Everyone is called in turn, every other round backwards.</p>`,
