@@ -102,10 +102,8 @@ fn search(whole: Part, place: Target, few: bool, scale: f32, max_key: u32) -> Ar
       let farthest = distance_of_key(half_max, lowest, scale);
       binning = Binning(BY_DISTANCE, nearest, shift_of(farthest - nearest));
       if (turn == EXACT) {
-        // The part may end between keys that do not occur.
-        if (lowest != part.upto.key) {
-          part.upto = Cut(lowest, NO_TOKEN);
-        }
+        // The part may begin and end at keys that do not occur. Where it ends at an id, its key does.
+        part.upto.key = lowest;
         if (highest < part.after.key) {
           part.after = Cut(highest + 1u, NO_TOKEN);
         }

@@ -250,11 +250,7 @@ export const mutants = [
     ],
     ["min-p is forgotten after top-p in wide rows", "cut = stricter(cut, floor_cut);", ""],
     ["search: what lies before the bin is forgotten", "rest = sub64(rest, at.before);\n    var first", "var first"],
-    [
-      "search: ids of a finished key go on counting",
-      "          part.upto = Cut(lowest, NO_TOKEN);\n",
-      "          part.upto.key = lowest;\n",
-    ],
+    ["search: keys that do not occur stay", "part.upto.key = lowest;", ""],
     ["search: the keys in front of the bin stay", "part.after = looser(part.after, Cut(too_large, NO_TOKEN));", ""],
     ["search: the keys behind the bin stay", "part.upto = stricter(part.upto, Cut(smallest_key, NO_TOKEN));", ""],
     [

@@ -180,5 +180,6 @@ export function testDraws(sampler: () => Sampler, shapes: readonly Shape[]): voi
       );
       expect(rejected(distribution, repeated, draws).join()).toMatch(/draws side by side/);
     },
+    TIMES * 120_000,
   );
 }
