@@ -35,7 +35,7 @@ import { CHECK_HISTORY, CHECK_ROWS, CHECK_VOCAB, selfCheck } from "./self-check.
 import { GpuState, type ReadBack } from "./state.ts";
 import { checkVocabulary, groupsOf, type Tuning, tuningFor } from "./tuning.ts";
 import { type Uploaded, Uploads } from "./uploads.ts";
-import { type CallRing, USAGE, Workspace } from "./workspace.ts";
+import { type CallRing, type KeptBuffers, USAGE, Workspace } from "./workspace.ts";
 
 /** Rows of one dispatch at most. */
 const MOST_ROWS = 1024;
@@ -141,6 +141,8 @@ export class WebGpuEngine implements Engine {
   readonly state: GpuState;
   readonly #loss: { readonly info?: GPUDeviceLostInfo };
   #destroyed = false;
+  /** How many times calls found no memory. */
+  #forgotten = 0;
 
   /** Checks the device's limits and compiles the kernels. */
   static async create(options: WebGpuOptions): Promise<WebGpuEngine> {
@@ -601,6 +603,8 @@ export class WebGpuEngine implements Engine {
 
   /** Does what makes buffers or sends work; `problem` is what the GPU says against it, later. */
   #watch<T>(work: () => T): { readonly value: T; readonly problem: Promise<Error | undefined> } {
+    const forgotten = this.#forgotten;
+    this.#workspace.takeKept(); // made for an encoder of the caller's, who hears of what goes wrong there
     this.#device.pushErrorScope("out-of-memory");
     this.#device.pushErrorScope("validation");
     const pop = (): Promise<GPUError | null>[] => [this.#device.popErrorScope(), this.#device.popErrorScope()];
@@ -611,16 +615,32 @@ export class WebGpuEngine implements Engine {
       void Promise.allSettled(pop());
       throw error;
     }
-    return { value, problem: this.#problem(pop()) };
+    return { value, problem: this.#problem(pop(), this.#workspace.takeKept(), forgotten) };
   }
 
-  /** What error scopes, validation first, come to. A device that is lost says nothing here. */
-  async #problem(scopes: readonly Promise<GPUError | null>[]): Promise<Error | undefined> {
+  /**
+   * What error scopes, validation first, come to. A device that is lost says nothing here.
+   *
+   * @param kept what was made meanwhile for later calls, too
+   * @param forgotten how often such had been let go of before
+   */
+  async #problem(
+    scopes: readonly Promise<GPUError | null>[],
+    kept: KeptBuffers,
+    forgotten: number,
+  ): Promise<Error | undefined> {
     const errors = await Promise.allSettled(scopes);
     const [invalid, noMemory] = errors.map((error) => (error.status === "fulfilled" ? error.value : null));
     if (!invalid && !noMemory) return undefined;
     this.#bindings.clear();
-    if (noMemory) return new Error(`webgpu-token-sampler: out of GPU memory. ${noMemory.message}`);
+    if (noMemory) {
+      this.#workspace.forget(kept);
+      this.#forgotten++;
+      return new Error(`webgpu-token-sampler: out of GPU memory. ${noMemory.message}`);
+    }
+    if (this.#forgotten !== forgotten) {
+      return new Error(`webgpu-token-sampler: out of GPU memory, in a call before this one. ${invalid!.message}`);
+    }
     return (
       (await this.#further.problem()) ??
       new TypeError(
@@ -754,8 +774,6 @@ export class WebGpuEngine implements Engine {
     const { rows } = logits;
     const chunks = this.#chunks(logits, plans);
     const staged = isStaged(plans);
-    const ring = this.#workspace.ring({ staged, waits: false });
-    const slot = ring.slotBytes;
     const looksBack = plans.some(({ process }) => process?.history !== undefined);
     const { rowBytes } = this.history;
     const recordBytes = 4 * RECORD_WORDS;
@@ -767,6 +785,8 @@ export class WebGpuEngine implements Engine {
     };
     /** Records and history of its own, so that nothing that runs meanwhile changes them, and no row's counter moves. */
     const prepare = () => {
+      const ring = this.#workspace.ring({ staged, waits: false });
+      const slot = ring.slotBytes;
       const calls = make("calls", slot * chunks.length, USAGE.STORAGE | USAGE.COPY_DST);
       const records = make("records", rows * recordBytes, USAGE.STORAGE | USAGE.COPY_DST);
       const history = looksBack
@@ -778,7 +798,7 @@ export class WebGpuEngine implements Engine {
         const call = this.#call(chunk, logits.rowStride, chunk.firstRow, this.#scratchTokens(), staged, { seedOf });
         this.#device.queue.writeBuffer(calls, index * slot, call);
       });
-      return { calls, records, history, workspace };
+      return { ring, slot, calls, records, history, workspace };
     };
     let prepared: ReturnType<typeof prepare> | undefined;
 
@@ -788,7 +808,7 @@ export class WebGpuEngine implements Engine {
       return this.#run(bytes, (readback) => {
         const filters = prepared === undefined;
         prepared ??= prepare();
-        const { calls, records, history, workspace } = prepared;
+        const { ring, slot, calls, records, history, workspace } = prepared;
         const listing = make("listing", bytes, USAGE.STORAGE | USAGE.COPY_SRC | USAGE.COPY_DST);
         this.#device.queue.writeBuffer(listing, 0, header);
         const group = this.#device.createBindGroup({

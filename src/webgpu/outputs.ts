@@ -42,7 +42,9 @@ export class Outputs {
     if (this.#reports === undefined || this.#reports.buffer.size < 4 * words) {
       if (this.#reports !== undefined) this.#workspace.release(this.#reports.buffer);
       const { STORAGE, COPY_SRC, COPY_DST } = USAGE;
-      const buffer = this.#workspace.buffer("reports", 4 * words, STORAGE | COPY_SRC | COPY_DST);
+      const buffer = this.#workspace.keep("reports", 4 * words, STORAGE | COPY_SRC | COPY_DST, () => {
+        this.#reports = undefined;
+      });
       const group = this.#device.createBindGroup({
         label: "webgpu-token-sampler.reporting",
         layout: this.#pipelines.layouts.reporting,

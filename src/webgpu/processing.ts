@@ -36,8 +36,9 @@ export interface PlacedControls {
 }
 
 interface Slot {
-  buffer: GPUBuffer;
-  words: Uint32Array;
+  readonly buffer: GPUBuffer;
+  /** What the buffer holds; nothing if there was no room for it. */
+  words: Uint32Array | undefined;
   /** What is copied over these. */
   copies: readonly MaskCopy[];
   readonly groups: Map<CallRing, GPUBindGroup>;
@@ -93,7 +94,11 @@ export class Processing {
 
   /** The processed logits of a dispatch: [rows], see `shaders/lib/overlay.wgsl`. */
   get overlay(): GPUBuffer {
-    return (this.#overlay ??= this.#workspace.buffer("overlay", this.#markWords * 136 * this.chunkRows, USAGE.STORAGE));
+    const bytes = this.#markWords * 136 * this.chunkRows;
+    return (this.#overlay ??= this.#workspace.keep("overlay", bytes, USAGE.STORAGE, () => {
+      this.#overlay = undefined;
+      for (const { groups } of [...this.#waiting.made, ...this.#own.made]) groups.clear();
+    }));
   }
 
   /**
@@ -194,12 +199,15 @@ export class Processing {
     if (index < 0) {
       index = uses.oldest(encoder, Math.max(count, made.length));
       let slot = made[index];
-      if (slot === undefined || slot.buffer.size < words.byteLength) {
+      if (slot?.words === undefined || slot.buffer.size < words.byteLength) {
         if (slot !== undefined) this.#workspace.release(slot.buffer);
         // Some more than needed, since lists grow.
         const size = 2 ** Math.ceil(Math.log2(words.byteLength));
-        const buffer = this.#workspace.buffer("controls", size, USAGE.STORAGE | USAGE.COPY_DST);
-        made[index] = slot = { buffer, words, copies, groups: new Map() };
+        const buffer = this.#workspace.keep("controls", size, USAGE.STORAGE | USAGE.COPY_DST, () => {
+          created.words = undefined;
+        });
+        const created: Slot = { buffer, words, copies, groups: new Map() };
+        made[index] = slot = created;
       }
       slot.words = words;
       this.#device.queue.writeBuffer(slot.buffer, 0, words);
@@ -302,7 +310,8 @@ export class GpuHistory implements EngineHistory {
     let group = this.#drawn.get(key);
     if (group === undefined) {
       const first = firstRow * RECORD_WORDS + RECORD_TOKEN;
-      const job = this.#job([this.#shape.maxHistory, firstRow, rows, 1, first, RECORD_WORDS]);
+      const words = [this.#shape.maxHistory, firstRow, rows, 1, first, RECORD_WORDS];
+      const job = this.#job(words, () => this.#drawn.delete(key));
       this.#drawn.set(key, (group = this.#group(job, this.#workspace.records)));
     }
     this.#append(pass, group, rows);
@@ -343,8 +352,10 @@ export class GpuHistory implements EngineHistory {
     pass.dispatchWorkgroups(Math.ceil(rows / this.#shape.tuning.streamWorkgroup));
   }
 
-  #job(words: number[]): GPUBuffer {
-    const job = this.#workspace.buffer("append-job", 4 * words.length, USAGE.STORAGE | USAGE.COPY_DST);
+  /** @param forget for one that is kept */
+  #job(words: number[], forget?: () => void): GPUBuffer {
+    const make = ["append-job", 4 * words.length, USAGE.STORAGE | USAGE.COPY_DST] as const;
+    const job = forget === undefined ? this.#workspace.buffer(...make) : this.#workspace.keep(...make, forget);
     this.#device.queue.writeBuffer(job, 0, Uint32Array.from(words));
     return job;
   }

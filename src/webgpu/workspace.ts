@@ -41,12 +41,16 @@ export interface RingKind {
 const MOST_IDLE = 4;
 const MOST_IDLE_BYTES = 2 ** 20;
 
+/** Buffers that are kept from call to call, and how whoever keeps one forgets it. */
+export type KeptBuffers = ReadonlyMap<GPUBuffer, () => void>;
+
 export class Workspace {
   readonly #device: GPUDevice;
   readonly #pipelines: Pipelines;
   readonly #shape: WorkspaceShape;
   readonly #buffers = new Set<GPUBuffer>();
   readonly #idle: GPUBuffer[] = [];
+  #madeToKeep = new Map<GPUBuffer, () => void>();
   /** Stands where a read-only binding is not used. */
   readonly nothing: GPUBuffer;
   readonly #delegates: GPUBuffer;
@@ -91,8 +95,35 @@ export class Workspace {
     const slotBytes = Math.ceil(callBytes(chunkRows, staged) / alignment) * alignment;
     // Processed rows may come in smaller chunks, and so in more of them.
     const slots = Math.max(Math.ceil(maxBatch / chunkRows), calls) * (waits ? WAITING_CALLS : OWN_CALLS);
-    const buffer = this.buffer("calls", slotBytes * slots, USAGE.STORAGE | USAGE.COPY_DST);
-    return new CallRing(this.#device, buffer, { staged, waits, slotBytes, slots });
+    const buffer = this.keep("calls", slotBytes * slots, USAGE.STORAGE | USAGE.COPY_DST, () => {
+      this.#rings.splice(this.#rings.indexOf(ring), 1);
+      this.#groups.delete(ring);
+    });
+    const ring = new CallRing(this.#device, buffer, { staged, waits, slotBytes, slots });
+    return ring;
+  }
+
+  /** Makes a buffer for one call and those after it. What has no room only turns out later, hence `forget`. */
+  keep(noun: string, size: number, usage: number, forget: () => void): GPUBuffer {
+    const buffer = this.buffer(noun, size, usage);
+    this.#madeToKeep.set(buffer, forget);
+    return buffer;
+  }
+
+  /** Buffers to keep that were made since this was asked last. */
+  takeKept(): KeptBuffers {
+    const made = this.#madeToKeep;
+    if (made.size > 0) this.#madeToKeep = new Map();
+    return made;
+  }
+
+  /** Lets go of buffers that may not be there, so that the next call makes new ones. */
+  forget(buffers: KeptBuffers): void {
+    for (const [buffer, forget] of buffers) {
+      if (!this.#buffers.has(buffer)) continue;
+      forget();
+      this.release(buffer);
+    }
   }
 
   /** Makes a buffer that lives until `release` or `destroy`. */
@@ -112,7 +143,9 @@ export class Workspace {
   upload(bytes: number): GPUBuffer {
     if (this.#upload === undefined || this.#upload.size < bytes) {
       if (this.#upload !== undefined) this.release(this.#upload);
-      this.#upload = this.buffer("logits", bytes, USAGE.STORAGE | USAGE.COPY_DST);
+      this.#upload = this.keep("logits", bytes, USAGE.STORAGE | USAGE.COPY_DST, () => {
+        this.#upload = undefined;
+      });
     }
     return this.#upload;
   }
@@ -137,13 +170,19 @@ export class Workspace {
   /** Records for calls that only look at what would be kept: no counter moves. */
   get look(): GPUBuffer {
     const bytes = 4 * RECORD_WORDS * this.#shape.maxBatch;
-    return (this.#look ??= this.buffer("records", bytes, USAGE.STORAGE | USAGE.COPY_DST));
+    return (this.#look ??= this.keep("records", bytes, USAGE.STORAGE | USAGE.COPY_DST, () => {
+      this.#look = undefined;
+      this.#groups.clear();
+    }));
   }
 
   /** A workspace bind group with calls and records of one's own. */
   makeBindGroup(calls: GPUBuffer, callSize: number, records: GPUBuffer, withMasses: boolean): GPUBindGroup {
     if (withMasses) {
-      this.#masses ??= this.buffer("masses", 8 * this.#shape.chunkRows * this.#shape.groups, USAGE.STORAGE);
+      this.#masses ??= this.keep("masses", 8 * this.#shape.chunkRows * this.#shape.groups, USAGE.STORAGE, () => {
+        this.#masses = undefined;
+        this.#groups.clear();
+      });
     }
     const resources: GPUBindingResource[] = [
       { buffer: calls, size: callSize },

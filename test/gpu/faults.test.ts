@@ -3,7 +3,7 @@
  * behind, and a next call that works or says why it cannot.
  */
 import { afterEach, describe, expect, test } from "vitest";
-import { createSampler, type Sampler, type SamplingParams } from "../../src/index.ts";
+import { createSampler, type OutputParams, type Sampler, type SamplingParams } from "../../src/index.ts";
 import { aliveBuffers, bufferOf, ownDevice, requestDevice, STORAGE, wordsOf } from "../support/device.ts";
 import { failure } from "../support/failure.ts";
 import { batch } from "../support/inputs.ts";
@@ -262,6 +262,42 @@ describe("a GPU that refuses", () => {
     const call = withoutMemory(() => one.sample(logits, { ...params, position: 0 }));
     await allReject([call], /out of GPU memory\. none left/);
     expect((await one.sample(logits, { ...params, position: 0 })).tokens).toEqual((await expectedTokens(1))[0]);
+  });
+
+  describe("memory for buffers that are kept: that call and one that overlaps it say so, and the next one works", () => {
+    const options = { vocabSize: V, maxBatch: ROWS, maxHistory: 8 };
+    /** No buffer that is made meanwhile is one, as where there is no memory, but for those that results come back in. */
+    const withoutBuffers = async <T>(run: () => Promise<T>): Promise<T> => {
+      const createBuffer = device.createBuffer.bind(device);
+      const { MAP_READ, STORAGE: stored } = GPUBufferUsage;
+      const refused = (usage: number): number => ((usage & MAP_READ) === 0 ? MAP_READ | stored : usage);
+      device.createBuffer = (descriptor) => createBuffer({ ...descriptor, usage: refused(descriptor.usage) });
+      try {
+        return await withoutMemory(run);
+      } finally {
+        device.createBuffer = createBuffer;
+      }
+    };
+
+    test.each<[string, SamplingParams & OutputParams]>([
+      ["logits", { temperature: 0 }],
+      ["masses", { topP: 0.9 }],
+      ["calls", { typicalP: 0.9 }],
+      ["reports", { topK: 3, topLogprobs: 3 }],
+      ["controls and overlay", { presencePenalty: 1, suppressTokens: [5] }],
+    ])("%s", async (what, some) => {
+      const all = { ...some, seed: 5n, position: 0 };
+      const compiled = await createSampler({ ...options, device });
+      await compiled.sample(logits, all);
+      const one = await createSampler({ ...options, device });
+      made.push(compiled, one);
+      const twin = await createSampler({ ...options, engine: "cpu" });
+      if (what !== "logits") for (const each of [one, twin]) await each.sample(logits, { temperature: 0 });
+      const before = held();
+      await withoutBuffers(() => allReject([one.sample(logits, all), one.sample(logits, all)], /out of GPU memory/));
+      expect(held()).toBeLessThanOrEqual(before);
+      expect((await one.sample(logits, all)).tokens).toEqual((await twin.sample(logits, all)).tokens);
+    });
   });
 
   test.each([1, 2, 3])(
