@@ -118,7 +118,7 @@ export function outputsOf(plans: readonly Pick<RowPlan, "outputs" | "stages">[])
   });
 }
 
-/** Says that a call cannot bring anything back. */
+/** Says that whoever brings nothing back, but tokens, cannot be asked for more. */
 export function refuseOutputs(plans: readonly Pick<RowPlan, "outputs">[], at: string): void {
   if (plans.some(({ outputs }) => outputs !== undefined)) {
     throw new TypeError(

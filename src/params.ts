@@ -164,7 +164,8 @@ export function planRow(
   // The share of the mass a nucleus must reach, less 2^-20: see `massNeeded`. The least one keeps one token.
   const share = Math.max(LEAST_SHARE, Math.round(topP * 2 ** 32) - 2 ** 12);
   const greedy = isGreedy(temperature, params);
-  const drawScale = greedy ? 0 : distanceScale(temperature);
+  // A scale of 0 says greedy. Anything so small puts all tokens at no distance, too.
+  const drawScale = greedy ? 0 : Math.max(distanceScale(temperature), 2 ** -126);
   return {
     greedy,
     topK: topK === 0 || topK >= vocabSize ? TOP_K_OFF : topK,

@@ -20,7 +20,7 @@ import { MAX_VOCAB_SIZE } from "./reference/numeric.ts";
 import type { RowCandidates } from "./reference/list.ts";
 import { rowSeeds } from "./reference/philox.ts";
 import { requestDevice, UnfitDeviceError } from "./webgpu/device.ts";
-import type { Tuning } from "./webgpu/tuning.ts";
+import { checkTuning, type Tuning } from "./webgpu/tuning.ts";
 import type { GPUBuffer, GPUCommandEncoder, GPUDevice } from "./webgpu-types.ts";
 
 const STORAGE = 128; // GPUBufferUsage.STORAGE
@@ -130,6 +130,8 @@ export async function createSampler(options: SamplerOptions): Promise<Sampler> {
   ) {
     throw new TypeError(`device: expected a GPUDevice, got ${show(options.device)}`);
   }
+  const { tuning = {} } = options;
+  checkTuning(tuning);
   const [low, high] = crypto.getRandomValues(new Uint32Array(2));
   const seedOf = rowSeeds((BigInt(high!) << 32n) | BigInt(low!));
   const onCpu = (): Sampler =>
@@ -152,7 +154,6 @@ export async function createSampler(options: SamplerOptions): Promise<Sampler> {
   }
   const owned = options.device === undefined;
   try {
-    const { tuning } = options;
     const chunk = (options as { [CHUNK]?: WebGpuOptions["chunk"] })[CHUNK];
     const engine = await WebGpuEngine.create({
       device,

@@ -137,6 +137,9 @@ describe("bad options", () => {
     ["unknown type", { vocabSize: 5, logitsType: "float64" }, RangeError, /logitsType: .*got "float64"/],
     ["not a device", { vocabSize: 5, device: {} }, TypeError, /device: .*got Object/],
     ["unknown option", { vocabSize: 5, maxbatch: 2 }, TypeError, /options\.maxbatch: unknown name/],
+    ["unknown tuning", { vocabSize: 5, tuning: { quad: 2 } as object }, TypeError, /^tuning\.quad: unknown name/],
+    ["three quads", { vocabSize: 5, tuning: { quads: 3 } }, RangeError, /^tuning\.quads: .*power of two, got 3/],
+    ["a tuning by text", { vocabSize: 5, tuning: { lanes: "2" } as object }, TypeError, /^tuning\.lanes: .*number/],
   ])("%s", async (_, options, type, message) => {
     const error = await failure(() => createSampler({ engine: "cpu", ...options } as unknown as { vocabSize: number }));
     expect(error).toBeInstanceOf(type);

@@ -1,3 +1,4 @@
+import { refuseOutputs } from "../outputs.ts";
 import { planRows, refuseDraws, type SamplingParams } from "../params.ts";
 import { MAX_HISTORY } from "../processing.ts";
 import { sampleRow } from "../reference/draw.ts";
@@ -47,6 +48,7 @@ export class RowSampler {
     refuseDraws(params);
     const vocabSize = rows[0]!.logits.length;
     const plans = planRows(params, rows.length, vocabSize, { maxHistory: MAX_HISTORY, gpu: false });
+    refuseOutputs(plans, "a logits processor");
     if (this.#scratch?.row.length !== vocabSize) this.#scratch = undefined;
     for (const [index, row] of rows.entries()) {
       const plan = plans[index]!;

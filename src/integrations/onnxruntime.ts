@@ -6,7 +6,8 @@
  *
  * @module
  */
-import { show } from "../check.ts";
+import { known, show } from "../check.ts";
+import { refuseOutputs } from "../outputs.ts";
 import { planRows, refuseDraws, type SamplingParams } from "../params.ts";
 import { MAX_HISTORY } from "../processing.ts";
 import type { LogitsType } from "../reference/convert.ts";
@@ -257,7 +258,11 @@ export interface GenerateOptions extends StreamOptions {
   readonly params?: BatchParams;
   /** Tokens in the vocabulary, where the model's logits are padded to more. Default: the last dimension of the logits. */
   readonly vocabSize?: number;
-  /** What fills up shorter rows, and rows that have no candidate left. Default 0. */
+  /**
+   * What fills up shorter rows, and rows that have no candidate left. Default 0. On the GPU the model reads 2^32 - 1 for such a
+   * row until the step has been fetched, so where rows may run out of candidates and a model cannot look that up, leave
+   * `fetchEvery` at 1.
+   */
   readonly padToken?: number;
 }
 
@@ -273,14 +278,29 @@ export interface GenerateOptions extends StreamOptions {
  * GPU.
  *
  * @param session made with `executionProviders: ["webgpu"]` and `preferredOutputLocation: "gpu-buffer"`; stays yours
- * @throws TypeError or RangeError for bad options, at once; later, as rejections, whatever model, sampler or callback throw
+ * @throws TypeError or RangeError for bad options, at once; later, as rejections, whatever model, sampler or callback throw, and
+ * what is wrong with `params`, which is seen when the first logits are there
  */
 export function generate(
   ort: OrtModule,
   session: OrtSession,
   options: GenerateOptions,
 ): AsyncGenerator<TokenStep, readonly FinishReason[], undefined> {
+  known("options", options, [
+    "prompt",
+    "params",
+    "vocabSize",
+    "padToken",
+    "maxTokens",
+    "stopTokens",
+    "fetchEvery",
+    "signal",
+    "onStep",
+  ]);
   const { prompt, params = {}, vocabSize, padToken = 0, ...stream } = options;
+  if (!Number.isInteger(padToken) || padToken < 0 || padToken >= NO_TOKEN) {
+    throw new RangeError(`padToken: expected a token id, got ${show(padToken)}`);
+  }
   const rows = (Array.isArray(prompt[0]) ? prompt : [prompt]) as readonly (readonly number[])[];
   for (const [row, ids] of rows.entries()) {
     if (!Array.isArray(ids) || ids.length === 0 || !ids.every((id) => Number.isSafeInteger(id) && id >= 0)) {
@@ -446,6 +466,7 @@ class Decoder implements TokenSource {
   async #makeSampler(logits: OrtTensor): Promise<OrtSampler | CpuSampler> {
     const { params, keep, maxTokens, vocabSize = logits.dims.at(-1)! } = this.#options;
     const plans = planRows(params, this.rows, vocabSize, { maxHistory: MAX_HISTORY, gpu: true });
+    refuseOutputs(plans, "generate()");
     const looksBack = plans.some(({ process }) => process?.history !== undefined);
     const options = {
       vocabSize,
@@ -458,7 +479,12 @@ class Decoder implements TokenSource {
       logits.location === "gpu-buffer"
         ? await createOrtSampler(this.#ort, options)
         : await CpuSampler.create(this.#ort, options, this.#options.padToken);
-    if (looksBack) for (const [row, ids] of this.#prompt.entries()) made.sampler.history.set(row, ids);
+    try {
+      if (looksBack) for (const [row, ids] of this.#prompt.entries()) made.sampler.history.set(row, ids);
+    } catch (error) {
+      made.destroy();
+      throw error;
+    }
     return made;
   }
 

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { show } from "../check.ts";
+import { known, show } from "../check.ts";
 import { NO_TOKEN } from "../reference/numeric.ts";
 import type { AbortSignal } from "../webgpu-types.ts";
 
@@ -87,6 +87,7 @@ function checked(options: StreamOptions): Checked {
   if (typeof options !== "object" || options === null) {
     throw new TypeError(`options: expected an object, got ${show(options)}`);
   }
+  known("options", options, ["maxTokens", "stopTokens", "fetchEvery", "signal", "onStep"]);
   const { maxTokens, fetchEvery = 1, stopTokens = [], signal, onStep } = options;
   for (const [name, value] of Object.entries({ maxTokens, fetchEvery })) {
     if (typeof value !== "number") throw new TypeError(`${name}: expected a number, got ${show(value)}`);

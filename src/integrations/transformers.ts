@@ -56,9 +56,9 @@ export function logitsProcessor(
   const pad = padTokenId === undefined ? undefined : BigInt(padTokenId);
   const params = Array.isArray(settings) ? settings.map(paramsOf) : paramsOf(settings as SamplingSettings);
   const sampler = new RowSampler(-Infinity);
-  /** Tokens of each row when its text began, and in the last step. */
+  /** Tokens of each row when its text began, and the rows of the last step: copies, since the caller's may go on growing. */
   let prompts: readonly number[] = [];
-  let lengths: readonly number[] = [];
+  let texts: readonly (readonly bigint[])[] = [];
   const process = <T extends LogitsTensor>(inputIds: readonly (readonly bigint[])[], logits: T): T => {
     const { data, dims } = logits;
     if (!(data instanceof Float32Array)) throw new TypeError(`logits: expected a float32 tensor, got ${show(data)}`);
@@ -68,13 +68,12 @@ export function logitsProcessor(
         `logits: expected [${inputIds.length}, ${vocabSize}], one row for each of input_ids, got ${data.length} logits`,
       );
     }
-    const now = inputIds.map((ids) => ids.length);
-    const goesOn = now.length === lengths.length && now.every((length, row) => length === lengths[row]! + 1);
+    const goesOn = inputIds.length === texts.length && inputIds.every((ids, row) => isNext(ids, texts[row]!));
     if (!goesOn) {
-      prompts = now;
+      prompts = inputIds.map((ids) => ids.length);
       sampler.restart();
     }
-    lengths = now;
+    texts = inputIds.map((ids) => ids.slice());
     const rows = inputIds.map((ids, row): Row => {
       const first = pad === undefined ? 0 : ids.findIndex((id) => id !== pad);
       const padding = first === -1 ? ids.length : first;
@@ -89,6 +88,11 @@ export function logitsProcessor(
     return logits;
   };
   return Object.assign(process, { _call: process });
+}
+
+/** Whether a text is another one and a token more. */
+function isNext(text: readonly bigint[], last: readonly bigint[]): boolean {
+  return text.length === last.length + 1 && last.every((id, at) => id === text[at]);
 }
 
 /** `top_k` becomes `topK`. */

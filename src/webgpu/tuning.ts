@@ -80,23 +80,37 @@ export function adapterClass(info: GPUAdapterInfo | undefined): AdapterClass {
 }
 
 /**
+ * What can be said of a caller's tuning before there is a device.
+ *
+ * @throws TypeError for what is not a tuning, RangeError for a value that no kernel can run with
+ * @internal
+ */
+export function checkTuning(overrides: Partial<Tuning>): void {
+  if (typeof overrides !== "object" || overrides === null) {
+    throw new TypeError(`tuning: expected an object, got ${show(overrides)}`);
+  }
+  const row = TUNINGS.gpu;
+  known("tuning", overrides, Object.keys(row));
+  for (const [name, value] of Object.entries(overrides)) {
+    const expected = typeof row[name as keyof Tuning];
+    if (typeof value !== expected) throw new TypeError(`tuning.${name}: expected a ${expected}, got ${show(value)}`);
+    if (typeof value === "number" && !(Number.isInteger(Math.log2(value)) && value >= 1)) {
+      throw new RangeError(`tuning.${name}: expected a power of two, got ${value}`);
+    }
+  }
+}
+
+/**
  * The tuning for a device: the class's row, what the caller overrides, and the 16-bit types' larger groups (as many
  * bytes a group as float32 has, so that scratch memory keeps its share of the logits).
  *
- * @throws TypeError for what is not a tuning, RangeError for a value that the kernels cannot run with
+ * @param overrides checked by {@link checkTuning}
+ * @throws RangeError for a value that the kernels cannot run with there
  * @internal
  */
 export function tuningFor(device: GPUDevice, half: boolean, overrides: Partial<Tuning> = {}): Tuning {
   const info = (device as { adapterInfo?: GPUAdapterInfo }).adapterInfo;
   const row = TUNINGS[adapterClass(info)];
-  if (typeof overrides !== "object" || overrides === null) {
-    throw new TypeError(`tuning: expected an object, got ${show(overrides)}`);
-  }
-  known("tuning", overrides, Object.keys(row));
-  for (const [name, value] of Object.entries(overrides)) {
-    const expected = typeof row[name as keyof Tuning];
-    if (typeof value !== expected) throw new TypeError(`tuning.${name}: expected a ${expected}, got ${show(value)}`);
-  }
   const most = Math.min(device.limits.maxComputeInvocationsPerWorkgroup, device.limits.maxComputeWorkgroupSizeX);
   const largest = 2 ** Math.floor(Math.log2(most));
   const tuning = {
@@ -108,7 +122,7 @@ export function tuningFor(device: GPUDevice, half: boolean, overrides: Partial<T
   };
   const check = (name: "streamWorkgroup" | "drawWorkgroup" | "lanes" | "quads", limit: number): void => {
     const value = tuning[name];
-    if (!Number.isInteger(value) || value < 1 || value > limit || (value & (value - 1)) !== 0) {
+    if (value > limit) {
       throw new RangeError(`tuning.${name}: expected a power of two from 1 to ${limit}, got ${value}`);
     }
   };

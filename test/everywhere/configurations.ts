@@ -27,7 +27,7 @@ const tuned = (
   ...extra,
 });
 
-/** Every workgroup size of both kinds, with subgroups on and off, and lanes and quads from end to end. */
+/** Every workgroup size of both kinds, with subgroups on and off, and lanes from end to end, quads from 1 to 64. */
 export const configurations: readonly Configuration[] = [
   tuned(1, 256, 1, 16, true),
   tuned(2, 1, 4, 4, true, { half: true }),

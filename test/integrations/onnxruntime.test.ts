@@ -172,6 +172,10 @@ describe("generate", () => {
 
     await expect(write({ params: { topP: 7 } })).rejects.toThrow(/topP: /);
     await expect(write({ prompt, params: [{}, {}] })).rejects.toThrow(/an array of 2/);
+    await expect(write({ params: { topLogprobs: 3 } })).rejects.toThrow(/^params: .*generate\(\) brings nothing back/);
+    // Said only once there is a sampler.
+    const outside = write({ vocabSize: 2, params: { repetitionPenalty: 1.1 } });
+    await expect(outside).rejects.toThrow(/expected a token id|from 0 to 1/);
     expect(alive.size + held.size).toBe(0);
   });
 
@@ -179,6 +183,9 @@ describe("generate", () => {
     expect(() => generate(ort, session, { prompt: [], maxTokens: 1 })).toThrow(/^prompt: /);
     expect(() => generate(ort, session, { prompt: [[1], []], maxTokens: 1 })).toThrow(/^prompt: .* row 1/);
     expect(() => generate(ort, session, { prompt: [1], maxTokens: 0 })).toThrow(/^maxTokens: /);
+    expect(() => generate(ort, session, { prompt: [1], maxTokens: 1, padToken: 1.5 })).toThrow(/^padToken: .*1\.5/);
+    const misplaced = { prompt: [1], maxTokens: 1, temperature: 0 };
+    expect(() => generate(ort, session, misplaced)).toThrow(/^options\.temperature: unknown name/);
   });
 
   test("a row without a candidate ends alone, wherever the model looks its tokens up", async () => {

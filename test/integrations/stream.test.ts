@@ -230,6 +230,9 @@ test("bad options are errors at once, by name", () => {
     new TypeError("maxTokens: expected a number, got undefined"),
   );
   expect(() => source.stream(undefined as never)).toThrow(/^options: /);
+  expect(() => source.stream({ maxTokens: 1, stopToken: [0] } as StreamOptions)).toThrow(
+    /^options\.stopToken: unknown/,
+  );
   expect(() => streamTokens(undefined as never, { maxTokens: 1 })).toThrow(/^open: /);
   expect(source.log).toEqual([]);
 });

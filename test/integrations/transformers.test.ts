@@ -214,7 +214,26 @@ describe("what the library does by itself", () => {
   });
 });
 
+test("another text is never taken for the next step, even where it is a token longer", () => {
+  const row = (): LogitsTensor & { readonly data: Float32Array } => ({
+    data: Float32Array.of(3, 2, 1, 0),
+    dims: [1, 4],
+  });
+  const drawn = (process: Process, ids: readonly bigint[]): number => process([ids], row()).data.indexOf(0);
+  const settings = { temperature: 0, presence_penalty: 1.5 };
+  const one = logitsProcessor(settings);
+  const text = [3n, 3n];
+  for (const next of [0, 1, 0]) {
+    expect(drawn(one, text)).toBe(next);
+    text.push(BigInt(next)); // as generate() does, in place
+  }
+  const other = [0n, 0n, 0n, 0n, 0n, 0n];
+  expect(drawn(one, other.slice(0, 5))).toBe(drawn(logitsProcessor(settings), other.slice(0, 5)));
+  expect(drawn(one, other), "the next step: its last token is output").toBe(1);
+});
+
 test("bad settings are errors by name", async () => {
+  await expect(generate(PROMPT, [logitsProcessor({ top_logprobs: 5 })])).rejects.toThrow(/brings nothing back/);
   await expect(generate(PROMPT, [logitsProcessor({ top_p: 2 })])).rejects.toThrow(/params\.topP: /);
   await expect(generate(PROMPT, [logitsProcessor({ top_q: 2 } as never)])).rejects.toThrow(/params\.topQ: unknown/);
   await expect(generate(PROMPT, [logitsProcessor([{}, {}])])).rejects.toThrow(/^params: expected one object/);

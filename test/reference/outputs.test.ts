@@ -69,6 +69,11 @@ describe("each mode is its distribution", () => {
     );
   });
 
+  test("at a temperature at which no token is at any distance", async () => {
+    const equal = Array.from(logits, (logit) => (logit === -Infinity ? logit : -Math.log(7)));
+    expectDistribution(await tell({ ...everything, temperature: 1e300, logprobs: "processed" }), equal);
+  });
+
   test("kept, where XTC has dropped the top and the temperature follows the entropy", async () => {
     const order = ["xtc", "temperature"] as const;
     const xtc = { xtcProbability: 1, xtcThreshold: 0.1, order };
