@@ -85,18 +85,26 @@ test("penalties look back at the text, on both engines", async () => {
   const prompt = tokenizer.encode("The sampler");
   sampler.history.set(0, prompt);
   const text: number[] = [];
+  const logits = new Float32Array(vocabSize);
   for (let position = 0; position < 30; position++) {
-    const logits = new Float32Array(vocabSize);
     ngramModel().logits([...prompt, ...text], logits);
     const { tokens } = await sampler.sample(logits, { ...penalties, seed: 7n, position });
     text.push(tokens[0]!);
   }
   expect(await textOf(page, "webgpu")).toBe(tokenizer.decode(text));
   expect(text).not.toEqual(writeText("The sampler", OPEN, 7n, 30).tokens);
-  // And so do the candidates of a step: what was drawn was one of them.
+  // And so do the candidates of a step.
   await page.locator('.column[data-engine="cpu"] .token').nth(29).hover();
   await expect.poll(() => page.locator(".candidates .note").textContent()).toContain(en.candidatesOf(30));
-  expect(await page.locator(".candidates li.is-drawn").count()).toBeLessThanOrEqual(1);
+  sampler.history.set(0, prompt, text.slice(0, 29));
+  const [last] = await sampler.candidates(logits, penalties);
+  const names = [...last!.tokens.slice(0, 10)].map((token) => visible(tokenizer.decode([token])));
+  expect(await page.locator(".candidates li .name").allTextContents()).toEqual(names);
+  expect(await page.locator(".candidates li.is-drawn .name").allTextContents()).toEqual(
+    names.filter((_, rank) => last!.tokens[rank] === text[29]),
+  );
+  const without = candidatesOf(logits, OPEN).slice(0, 10);
+  expect(names).not.toEqual(without.map(({ token }) => visible(tokenizer.decode([token]))));
 });
 
 test("the neural model writes the same on both engines, and has its own beginning", async () => {
@@ -128,6 +136,46 @@ test("stops when it is told to", async () => {
   await page.waitForTimeout(300);
   expect(await written(page, "webgpu")).toBe(count);
   expect(count).toBeLessThan(200);
+});
+
+test("stops while the model is loading, too, and writes when it is told to again", async () => {
+  const page = await site().visit({ query: `${QUERY}&length=12`, gpu: "none" });
+  let go = (): void => {};
+  const held = new Promise<void>((resolve) => (go = resolve));
+  await page.route(/ngram[^/]*\.js/u, async (route) => {
+    await held;
+    await route.continue();
+  });
+  await writeButton(page).click();
+  expect(await status(page).textContent()).toBe(en.modelLoading);
+  await page.getByRole("button", { name: en.stop, exact: true }).last().click();
+  expect(await status(page).textContent()).toBe(en.stopped(0));
+  const loaded = page.waitForResponse(/ngram[^/]*\.js/u);
+  go();
+  await loaded;
+  await page.waitForTimeout(300);
+  expect(await status(page).textContent()).toBe(en.stopped(0));
+  expect(await page.locator(".column").count()).toBe(0);
+  await writeButton(page).click();
+  await expect.poll(() => status(page).textContent()).toBe(en.onlyCpu);
+});
+
+test("a model that fails while it writes: says why, and another attempt works", async () => {
+  const page = await site().visit({ query: `${QUERY}&length=12`, gpu: "none" });
+  await writeButton(page).click();
+  await expect.poll(() => status(page).textContent()).toBe(en.onlyCpu);
+  // Which the model takes of every probability.
+  await page.evaluate(() => {
+    const { log } = Math;
+    Math.log = () => {
+      Math.log = log;
+      throw new Error("no room left");
+    };
+  });
+  await writeButton(page).click();
+  await expect.poll(() => status(page).textContent()).toBe(en.failed("no room left"));
+  await writeButton(page).click();
+  await expect.poll(() => status(page).textContent()).toBe(en.onlyCpu);
 });
 
 test.each([

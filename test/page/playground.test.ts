@@ -263,6 +263,15 @@ describe("other rows", () => {
     expect(await drawButton(page, "1").isDisabled()).toBe(true);
   });
 
+  test("a real row that cannot be had says why", async () => {
+    const page = await site().visit({ gpu: "none" });
+    await page.route(/ngram[^/]*\.js/u, (route) =>
+      route.fulfill({ contentType: "text/javascript", body: 'throw new Error("cut off");' }),
+    );
+    await page.getByRole("radio", { name: en.rows.real }).click();
+    await expect.poll(() => page.getByText(en.failed("cut off")).count()).toBe(1);
+  });
+
   test("fifty tokens of a real row", async () => {
     const page = await site().visit({ query: "?row=real&topK=0&topP=0.8&temperature=1" });
     await expect.poll(async () => (await chart(page)).length).toBe(50);

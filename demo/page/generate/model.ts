@@ -47,6 +47,7 @@ export function remembering(model: LanguageModel): LanguageModel["logits"] {
     if (logits === undefined) {
       logits = model.logits(context);
       known.set(key, logits);
+      logits.catch(() => known.delete(key));
     }
     return logits;
   };

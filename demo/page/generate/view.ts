@@ -32,6 +32,8 @@ interface Session {
   writing: number;
   /** Whether a column's device is gone, and the visitor has not said yet how to go on. */
   waiting: boolean;
+  /** What a column has ended with, if not with a text. */
+  failure: string | undefined;
   gpu: { readonly gpu: Gpu; readonly sampler: Sampler } | undefined;
 }
 
@@ -118,6 +120,8 @@ export function generateView(store: Store): View {
 
   setText(about, text.modelNotes[models.value] ?? "");
 
+  /** Of the text under way, from the click on: its model may be loading still. */
+  let work: AbortController | undefined;
   let session: Session | undefined;
 
   const busy = (yes: boolean): void => {
@@ -129,28 +133,29 @@ export function generateView(store: Store): View {
   };
 
   /** Ends the text under way and frees what it has; what is written stays on the page. */
-  const close = (old: Session | undefined): void => {
-    old?.work.abort();
-    old?.gpu?.sampler.destroy();
+  const close = (): void => {
+    work?.abort();
+    session?.gpu?.sampler.destroy();
+    trouble.replaceChildren();
   };
 
   function halt(): void {
-    const old = session;
-    if (old === undefined || old.work.signal.aborted) return;
-    close(old);
+    close();
     busy(false);
-    setText(status, words().stopped(Math.max(...old.columns.map(({ writer }) => writer.steps.length))));
+    const written = session?.work === work ? session?.columns.map(({ writer }) => writer.steps.length) : undefined;
+    setText(status, words().stopped(Math.max(0, ...(written ?? []))));
   }
 
   async function start(): Promise<void> {
-    close(session);
-    const work = new AbortController();
-    trouble.replaceChildren();
+    close();
+    const mine = (work = new AbortController());
+    const { signal } = mine;
     busy(true);
     setText(status, words().modelLoading);
     try {
       const entry = MODELS.find(({ name }) => name === store.state.model) ?? MODELS[0]!;
       const model = await loadModel(entry);
+      if (signal.aborted) return;
       const begin = store.state.prompt;
       let tokens: number[];
       try {
@@ -164,7 +169,10 @@ export function generateView(store: Store): View {
       const shape = { vocabSize: model.vocabSize, maxHistory: tokens.length + LENGTH.max };
       const cpu = await createSampler({ ...shape, engine: "cpu" });
       const lens = await createSampler({ ...shape, engine: "cpu" });
-      const gpu = await gpuSampler(shape, (reason) => trouble.replaceChildren(h("p", {}, words().wrongGpu(reason))));
+      const gpu = await gpuSampler(shape, (reason) => {
+        if (!signal.aborted) trouble.replaceChildren(h("p", {}, words().wrongGpu(reason)));
+      });
+      if (signal.aborted) return gpu?.sampler.destroy();
       const logits = remembering(model);
       const made = (gpu === undefined ? (["cpu"] as const) : (["webgpu", "cpu"] as const)).map((engine) => {
         const title = engine === "webgpu" ? words().engineGpu(gpu!.gpu.name) : words().engineCpu;
@@ -178,9 +186,10 @@ export function generateView(store: Store): View {
         cpu,
         lens,
         length: store.state.length,
-        work,
+        work: mine,
         writing: 0,
         waiting: false,
+        failure: undefined,
         gpu,
       };
       session = now;
@@ -188,7 +197,7 @@ export function generateView(store: Store): View {
       candidates.replaceChildren(...emptyCandidates());
       for (const column of made) void run(now, column, column.engine === "webgpu" ? gpu!.sampler : cpu);
     } catch (error) {
-      fail(words().failed(messageOf(error)));
+      if (!signal.aborted) fail(words().failed(messageOf(error)));
     }
   }
 
@@ -208,15 +217,19 @@ export function generateView(store: Store): View {
         now.length,
         async () => {
           column.update();
-          progress.value = Math.min(...now.columns.map(({ writer }) => writer.steps.length)) / now.length;
+          const steps = Math.min(...now.columns.map(({ writer }) => writer.steps.length));
+          progress.value = steps / now.length;
+          // Not with every token, since it is read out.
+          if (steps % 10 === 0 && !now.work.signal.aborted) setText(status, words().writing(steps, now.length));
           await nextFrame();
         },
         now.work.signal,
       );
     } catch (error) {
       if (now.work.signal.aborted) return;
-      if (column.engine === "webgpu" && now.gpu?.sampler === sampler) offerToGoOn(now, column, messageOf(error));
-      else setText(status, words().failed(messageOf(error)));
+      const lost = column.engine === "webgpu" && now.gpu?.sampler === sampler ? now.gpu.gpu.lost() : undefined;
+      if (lost === undefined) now.failure = words().failed(messageOf(error));
+      else offerToGoOn(now, column, lost);
     } finally {
       now.writing--;
       column.rest();
@@ -226,19 +239,23 @@ export function generateView(store: Store): View {
     if (now.waiting) return;
     now.gpu?.sampler.destroy();
     now.gpu = undefined;
-    setText(status, verdict(now));
+    setText(status, now.failure ?? verdict(now));
   }
 
   /** The device is gone: says so, and offers the two ways to go on. */
-  function offerToGoOn(now: Session, column: Column, error: string): void {
+  function offerToGoOn(now: Session, column: Column, lost: string): void {
     now.waiting = true;
-    const lost = (now.gpu!.gpu.lost() ?? error).replace(/\.$/u, "");
     now.gpu!.sampler.destroy();
     now.gpu = undefined;
     const go = async (on: "webgpu" | "cpu"): Promise<void> => {
-      const refused = (): void => setText(message, words().noNewGpu);
-      const gpu = on === "webgpu" ? await gpuSampler(now.shape, refused) : undefined;
-      if (on === "webgpu" && gpu === undefined) return refused();
+      const choose = (yes: boolean): void => buttons.forEach((each) => (each.disabled = !yes));
+      choose(false);
+      const gpu = on === "webgpu" ? await gpuSampler(now.shape, () => {}) : undefined;
+      if (now.work.signal.aborted) return gpu?.sampler.destroy();
+      if (on === "webgpu" && gpu === undefined) {
+        choose(true);
+        return setText(message, words().noNewGpu);
+      }
       trouble.replaceChildren();
       now.waiting = false;
       now.gpu = gpu;
@@ -249,11 +266,9 @@ export function generateView(store: Store): View {
     };
     const button = (on: "webgpu" | "cpu", label: string): HTMLButtonElement =>
       h("button", { type: "button", click: () => void go(on) }, label);
-    const message = h("p", { role: "alert" }, words().lost(column.writer.steps.length, lost));
-    trouble.replaceChildren(
-      message,
-      h("p", { class: "buttons" }, button("webgpu", words().goOnGpu), button("cpu", words().goOnCpu)),
-    );
+    const buttons = [button("webgpu", words().goOnGpu), button("cpu", words().goOnCpu)];
+    const message = h("p", { role: "alert" }, words().lost(column.writer.steps.length, lost.replace(/\.$/u, "")));
+    trouble.replaceChildren(message, h("p", { class: "buttons" }, ...buttons));
     setText(status, "");
   }
 
@@ -296,7 +311,7 @@ export function generateView(store: Store): View {
   return {
     element,
     end: () => {
-      close(session);
+      close();
       settings.end();
     },
   };

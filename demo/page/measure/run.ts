@@ -58,15 +58,15 @@ export async function measureOnGpu(
   const opened = await requestBenchDevice(gpu, options.shapes);
   const { device, errors } = opened;
   try {
-    // The bench says a line when the tokens are compared, and one per round.
-    const total = rounds + 2;
+    // The bench says a line when the tokens are compared, and one when a round begins; then comes the copy.
+    const total = rounds + 3;
     let done = 0;
     const outcome = await bench(opened, options, () => {
       ended(signal);
       report(++done, total);
     });
     ended(signal);
-    report(rounds + 1, total);
+    report(rounds + 2, total);
     const copy = await copyTime(device, 4 * vocab * batch, rounds, signal);
     if (errors.length > 0) throw new Error(errors.join("\n"));
     return { kind: "webgpu", result: { ...about(options), ...outcome }, copy };

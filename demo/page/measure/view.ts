@@ -84,7 +84,7 @@ export function measureView(): View {
     const report = (done: number, total: number): void => {
       progress.value = done / total;
       const round = done - 1;
-      setText(status, round < options.rounds ? text.measuring(Math.max(round, 1), options.rounds) : text.copying);
+      setText(status, round <= options.rounds ? text.measuring(Math.max(round, 1), options.rounds) : text.copying);
     };
     try {
       const adapter = await findAdapter();

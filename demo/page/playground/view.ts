@@ -1,6 +1,6 @@
 /** The playground: what the settings make of a row, and draws from it. */
 import { createSampler, type Sampler } from "webgpu-token-sampler";
-import { h, segmented, setAttribute, setText } from "../dom.ts";
+import { h, messageOf, segmented, setAttribute, setText } from "../dom.ts";
 import { words } from "../language.ts";
 import { settingsView } from "../settings-view.ts";
 import type { PageState, Store } from "../state.ts";
@@ -107,12 +107,18 @@ export function playgroundView(store: Store): View {
     showStages(stageList, tokens, stages, state.settings);
     draw.setSource({ tokens, settings: state.settings, stages });
   };
+  const refresh = (state: PageState): void => {
+    const mine = turn + 1;
+    show(state).catch((error: unknown) => {
+      if (mine === turn) setText(caption, text.failed(messageOf(error)));
+    });
+  };
   const stop = store.listen((state, before) => {
     if (state.settings !== before.settings || state.row !== before.row || state.tokens !== before.tokens) {
-      void show(state);
+      refresh(state);
     }
   });
-  void show(store.state);
+  refresh(store.state);
 
   return {
     element,
