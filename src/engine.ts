@@ -43,6 +43,8 @@ export interface TokensView {
   readonly draws: number;
   /** Word where the weights of all tokens go; 0: nowhere. */
   readonly weightsFirst: number;
+  /** Bytes of the buffer that are bound. Default: all. The offset counts from there. */
+  readonly range?: { readonly offset: number; readonly size: number };
 }
 
 /** What goes in the place of every token: logits in the type that they come in, or probabilities. */
@@ -61,8 +63,12 @@ export interface EngineHistory {
   set(row: number, prompt: Uint32Array, output: Uint32Array): void;
   append(row: number, tokens: Uint32Array): void;
   reset(rows: readonly number[], encoder?: GPUCommandEncoder): void;
-  /** Pairs of (from, to): every row is read before any is written. */
-  copy(pairs: readonly (readonly [from: number, to: number])[], encoder?: GPUCommandEncoder): void;
+  /** Pairs of (from, to): every row is read before any is written. Rows in `emptied` are reset afterwards. */
+  copy(
+    pairs: readonly (readonly [from: number, to: number])[],
+    encoder?: GPUCommandEncoder,
+    emptied?: readonly number[],
+  ): void;
   read(row: number): Promise<HistoryTokens>;
 }
 
@@ -79,6 +85,8 @@ export interface Engine {
   readonly kind: "webgpu" | "cpu";
   readonly history: EngineHistory;
   readonly state: EngineState;
+  /** @throws Error if no call can work any more, or one that has returned did not work */
+  usable(): void;
   sample(logits: LogitsView, plans: readonly RowPlan[]): Promise<SampleResult>;
   candidates(logits: LogitsView, plans: readonly RowPlan[]): Promise<RowCandidates[]>;
   encode(encoder: GPUCommandEncoder, logits: LogitsView, tokens: TokensView, plans: readonly RowPlan[]): void;

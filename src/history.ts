@@ -83,8 +83,10 @@ export class TokenHistory {
 
   /** Gives row `to` what row `from` has said, and leaves row `from` empty. */
   move(from: number, to: number, encoder?: GPUCommandEncoder): void {
-    this.copy(from, to, encoder);
-    if (from !== to) this.reset(from, encoder);
+    this.#ready(encoder);
+    this.#row("from", from);
+    this.#row("to", to);
+    if (from !== to) this.#engine.copy([[from, to]], encoder, [from]);
   }
 
   /**

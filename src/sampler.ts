@@ -246,8 +246,8 @@ export class Sampler {
    * submitted, mapped or read back. Rows' positions advance on the GPU when the commands run, so several calls in one
    * command buffer draw like as many `sample` calls.
    *
-   * One encoder may hold any number of calls. If several are recorded before any is submitted, up to 16 calls with different
-   * parameters may wait in all of them together.
+   * One encoder may hold any number of calls. If several encoders are under way, submit each before 16 further calls with other
+   * parameters have been recorded into others, whether those are submitted or not: the parameters would be overwritten.
    *
    * @throws TypeError or RangeError that names what is wrong, before anything is recorded; Error on the `"cpu"` engine
    */
@@ -368,6 +368,7 @@ export class Sampler {
 
   #alive(): void {
     if (this.#destroyed) throw new Error("webgpu-token-sampler: the sampler was destroyed");
+    this.#engine.usable();
   }
 
   /** Checks logits, and finds out how many rows there are. */

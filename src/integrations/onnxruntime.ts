@@ -159,7 +159,7 @@ export class OrtSampler {
     }
     const place = lastPosition(logits, this.sampler);
     const { rows } = place;
-    if (rows !== this.#rows) this.#steps = 0; // what the log holds has another layout
+    const steps = rows === this.#rows ? this.#steps : 0; // else what the log holds has another layout
     const encoder = this.device.createCommandEncoder({ label: "webgpu-token-sampler.onnxruntime" });
     this.sampler.encode(
       encoder,
@@ -171,13 +171,13 @@ export class OrtSampler {
       params,
     );
     // The log holds lower halves only: what is fetched later is 4 bytes a token.
-    const start = (this.#steps % this.#keep) * rows;
+    const start = (steps % this.#keep) * rows;
     for (let row = 0; row < rows; row++) {
       encoder.copyBufferToBuffer(this.#ids, row * 8, this.#log, (start + row) * 4, 4);
     }
     this.device.queue.submit([encoder.finish()]);
     this.#rows = rows;
-    this.#steps++;
+    this.#steps = steps + 1;
     return this.#ort.Tensor.fromGpuBuffer(this.#ids, { dataType: "int64", dims: [rows, 1] });
   }
 

@@ -94,7 +94,14 @@ function checked(options: StreamOptions): Checked {
     if (!Number.isSafeInteger(value) || value < 1)
       throw new RangeError(`${name}: expected an integer, 1 or more, got ${value}`);
   }
-  return { maxTokens, fetchEvery, stopTokens: new Set(stopTokens), signal, onStep };
+  if (typeof (stopTokens as Partial<Iterable<number>> | null)?.[Symbol.iterator] !== "function") {
+    throw new TypeError(`stopTokens: expected token ids, got ${show(stopTokens)}`);
+  }
+  const stops = new Set(stopTokens);
+  for (const id of stops) {
+    if (!Number.isInteger(id) || id < 0) throw new TypeError(`stopTokens: expected token ids, got ${show(id)}`);
+  }
+  return { maxTokens, fetchEvery, stopTokens: stops, signal, onStep };
 }
 
 async function* run(

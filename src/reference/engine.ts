@@ -52,6 +52,8 @@ export class CpuEngine implements Engine {
     this.#widened = new Float32Array(type === "float32" ? 0 : vocabSize);
   }
 
+  usable(): void {}
+
   // The work is done before the promise is made, so that the caller may reuse the logits at once.
   sample(logits: LogitsView, plans: readonly RowPlan[]): Promise<SampleResult> {
     const all: (readonly RowSample[])[] = [];
@@ -192,11 +194,16 @@ class CpuHistory implements EngineHistory {
     for (const row of rows) this.set(row, none, none);
   }
 
-  copy(pairs: readonly (readonly [from: number, to: number])[], encoder?: GPUCommandEncoder): void {
+  copy(
+    pairs: readonly (readonly [from: number, to: number])[],
+    encoder?: GPUCommandEncoder,
+    emptied: readonly number[] = [],
+  ): void {
     noEncoder(encoder);
     const rows = [...this.#rows];
     for (const [from, to] of pairs) rows[to] = { ...this.#rows[from]!, ring: this.#rows[from]!.ring.slice() };
     this.#rows = rows;
+    this.reset(emptied);
   }
 
   read(row: number): Promise<HistoryTokens> {

@@ -15,6 +15,9 @@ export interface OwnBuffers {
   readonly overlay: () => GPUBuffer;
 }
 
+/** Ranges of one buffer whose groups are kept: a buffer that is too large to be bound whole may be read at any place. */
+const MOST_RANGES = 64;
+
 /** The bind groups of one engine. */
 export class Bindings {
   readonly #device: GPUDevice;
@@ -42,10 +45,8 @@ export class Bindings {
   }
 
   /** Where tokens go. */
-  tokens(buffer: GPUBuffer): GPUBindGroup {
-    return this.#group("tokens", buffer, { offset: 0, size: buffer.size - (buffer.size % 4) }, (resource) => [
-      resource,
-    ]);
+  tokens(buffer: GPUBuffer, range: Range = { offset: 0, size: buffer.size - (buffer.size % 4) }): GPUBindGroup {
+    return this.#group("tokens", buffer, range, (resource) => [resource]);
   }
 
   /** Where all tokens' logits or probabilities go. */
@@ -69,6 +70,7 @@ export class Bindings {
     const key = `${name}:${offset}:${size}`;
     let group = groups.get(key);
     if (group === undefined) {
+      if (groups.size >= MOST_RANGES) groups.clear();
       group = this.#device.createBindGroup({
         label: `webgpu-token-sampler.${name}`,
         layout: this.#layouts[name],

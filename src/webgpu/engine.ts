@@ -142,6 +142,8 @@ export class WebGpuEngine implements Engine {
   readonly #loss: { readonly info?: GPUDeviceLostInfo };
   #destroyed = false;
   /** How many times calls found no memory. */
+  #short = 0;
+  /** As often buffers were let go of that groups of the caller's have beside them. */
   #forgotten = 0;
 
   /** Checks the device's limits and compiles the kernels. */
@@ -222,7 +224,7 @@ export class WebGpuEngine implements Engine {
         this.#device.queue.submit([encoder.finish()]);
       });
     const { vocabSize, maxBatch, maxHistory, logitsType } = options;
-    const [chunkRows, bindingLimit] = [this.#chunkRows, this.#bindingLimit];
+    const [chunkRows, bindingLimit] = [this.#chunkRows, this.#bufferLimit];
     const shape = { vocabSize, maxBatch, maxHistory, logitsType, tuning, chunkRows, bindingLimit };
     this.#processing = new Processing(this.#device, this.#workspace, pipelines, shape, readBack);
     this.#outputs = new Outputs(this.#device, this.#workspace, pipelines);
@@ -271,8 +273,9 @@ export class WebGpuEngine implements Engine {
   }
 
   encode(encoder: GPUCommandEncoder, logits: LogitsView, tokens: TokensView, plans: readonly RowPlan[]): void {
-    this.#usable();
-    this.#record(encoder, logits, tokens, plans, { firstRow: 0, waits: true });
+    this.#fresh();
+    const within = this.#tokensWithin(tokens, logits.rows);
+    this.#workspace.unwatched(() => this.#record(encoder, logits, within, plans, { firstRow: 0, waits: true }));
   }
 
   async candidates(logits: LogitsView, plans: readonly RowPlan[]): Promise<RowCandidates[]> {
@@ -285,12 +288,12 @@ export class WebGpuEngine implements Engine {
   }
 
   encodeWrite(encoder: GPUCommandEncoder, logits: LogitsView, output: OutputView, plans: readonly RowPlan[]): void {
-    this.#usable();
-    this.#recordWrite(encoder, logits, output, plans, { firstRow: 0, waits: true });
+    this.#fresh();
+    this.#workspace.unwatched(() => this.#recordWrite(encoder, logits, output, plans, { firstRow: 0, waits: true }));
   }
 
   async write(logits: LogitsView, plans: readonly RowPlan[], output: OutputType): Promise<Float32Array | Uint16Array> {
-    this.#usable();
+    this.usable();
     const { vocabSize, logitsType } = this.#options;
     const narrow = output === "logits" ? logitsType !== "float32" : output === "float16";
     const bytes = narrow ? 2 : 4;
@@ -345,7 +348,7 @@ export class WebGpuEngine implements Engine {
       return ring.place(encoder, this.#call(chunk, logits.rowStride, row, tokens, staged));
     });
     const controls = this.#place(encoder, chunks, ring);
-    const target = this.#bindings.tokens(tokens.buffer);
+    const target = this.#bindings.tokens(tokens.buffer, tokens.range);
     const pass = encoder.beginComputePass({ label: "webgpu-token-sampler.sample" });
     const source = logits.source as GPUBuffer;
     chunks.forEach((chunk, index) => {
@@ -590,6 +593,26 @@ export class WebGpuEngine implements Engine {
     return type === "float32" ? 4 : type === "float16" ? 2 : this.#bytes;
   }
 
+  /** Forgets bind groups that may have buffers in them that have been let go of. */
+  #fresh(): void {
+    if (this.#forgotten === this.#workspace.forgotten) return;
+    this.#forgotten = this.#workspace.forgotten;
+    this.#bindings.clear();
+  }
+
+  /** The part of a buffer that tokens go to, if it is too large to be bound whole. */
+  #tokensWithin(tokens: TokensView, rows: number): TokensView {
+    const { buffer, offset, words, draws } = tokens;
+    if (buffer.size <= this.#bindingLimit) return tokens;
+    const range = rangeOf(buffer.size, false, 4 * words * offset, 4 * words * (offset + rows * draws));
+    if (range.size > this.#bindingLimit) {
+      throw new RangeError(
+        `tokens: ${rows * draws} take ${range.size} bytes, and this device binds ${this.#bindingLimit} at most`,
+      );
+    }
+    return { ...tokens, range, offset: offset - range.offset / (4 * words) };
+  }
+
   /** Where tokens go that nobody wants. */
   #scratchTokens(): TokensView {
     return { buffer: this.#workspace.tokens, offset: 0, words: 1, draws: 1, weightsFirst: 0 };
@@ -603,8 +626,8 @@ export class WebGpuEngine implements Engine {
 
   /** Does what makes buffers or sends work; `problem` is what the GPU says against it, later. */
   #watch<T>(work: () => T): { readonly value: T; readonly problem: Promise<Error | undefined> } {
-    const forgotten = this.#forgotten;
-    this.#workspace.takeKept(); // made for an encoder of the caller's, who hears of what goes wrong there
+    const short = this.#short;
+    this.#fresh();
     this.#device.pushErrorScope("out-of-memory");
     this.#device.pushErrorScope("validation");
     const pop = (): Promise<GPUError | null>[] => [this.#device.popErrorScope(), this.#device.popErrorScope()];
@@ -615,30 +638,30 @@ export class WebGpuEngine implements Engine {
       void Promise.allSettled(pop());
       throw error;
     }
-    return { value, problem: this.#problem(pop(), this.#workspace.takeKept(), forgotten) };
+    return { value, problem: this.#problem(pop(), this.#workspace.takeKept(), short) };
   }
 
   /**
    * What error scopes, validation first, come to. A device that is lost says nothing here.
    *
    * @param kept what was made meanwhile for later calls, too
-   * @param forgotten how often such had been let go of before
+   * @param short how many calls had found no memory before
    */
   async #problem(
     scopes: readonly Promise<GPUError | null>[],
     kept: KeptBuffers,
-    forgotten: number,
+    short: number,
   ): Promise<Error | undefined> {
     const errors = await Promise.allSettled(scopes);
     const [invalid, noMemory] = errors.map((error) => (error.status === "fulfilled" ? error.value : null));
     if (!invalid && !noMemory) return undefined;
     this.#bindings.clear();
+    this.#workspace.forget(kept);
     if (noMemory) {
-      this.#workspace.forget(kept);
-      this.#forgotten++;
+      this.#short++;
       return new Error(`webgpu-token-sampler: out of GPU memory. ${noMemory.message}`);
     }
-    if (this.#forgotten !== forgotten) {
+    if (this.#short !== short) {
       return new Error(`webgpu-token-sampler: out of GPU memory, in a call before this one. ${invalid!.message}`);
     }
     return (
@@ -654,7 +677,7 @@ export class WebGpuEngine implements Engine {
    * out as an error here.
    */
   async #run(bytes: number, submit: (readback: GPUBuffer) => void): Promise<Uint32Array> {
-    this.#usable();
+    this.usable();
     const { value: readback, problem } = this.#watch(() => {
       const taken = this.#workspace.takeReadback(bytes);
       try {
@@ -669,7 +692,7 @@ export class WebGpuEngine implements Engine {
     try {
       const [mapped] = await Promise.allSettled([readback.mapAsync(1, 0, bytes)]);
       const wrong = await problem;
-      this.#usable();
+      this.usable();
       if (wrong !== undefined) throw wrong;
       if (mapped.status === "rejected") throw await this.#mappingError(mapped.reason);
       const words = new Uint32Array(readback.getMappedRange(0, bytes)).slice();
@@ -686,14 +709,14 @@ export class WebGpuEngine implements Engine {
   async #mappingError(reason: unknown): Promise<unknown> {
     await Promise.race([this.#device.lost, new Promise((resolve) => setTimeout(resolve, 200))]);
     try {
-      this.#usable();
+      this.usable();
     } catch (error) {
       return error;
     }
     return new Error(`webgpu-token-sampler: the result could not be read back. ${String(reason)}`, { cause: reason });
   }
 
-  #usable(): void {
+  usable(): void {
     if (this.#destroyed) throw new Error("webgpu-token-sampler: the sampler was destroyed");
     const lost = this.#loss.info;
     if (lost !== undefined) {
@@ -701,6 +724,9 @@ export class WebGpuEngine implements Engine {
         `webgpu-token-sampler: the GPU device was lost (${lost.reason}): ${lost.message}. Make a new sampler, on a new device.`,
       );
     }
+    const { failure } = this.#workspace;
+    this.#workspace.failure = undefined;
+    if (failure !== undefined) throw failure;
   }
 
   // ---- where rows stand -------------------------------------------------------------------------------------------
@@ -770,7 +796,7 @@ export class WebGpuEngine implements Engine {
     firstRow: number,
     standing: Standing,
   ): Promise<RowCandidates[]> {
-    this.#usable();
+    this.usable();
     const { rows } = logits;
     const chunks = this.#chunks(logits, plans);
     const staged = isStaged(plans);

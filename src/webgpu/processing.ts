@@ -323,16 +323,43 @@ export class GpuHistory implements EngineHistory {
     });
   }
 
-  copy(pairs: readonly (readonly [from: number, to: number])[], encoder?: GPUCommandEncoder): void {
-    const { COPY_SRC, COPY_DST } = USAGE;
-    // A buffer cannot be copied within itself, and every row is to be read before any is written.
-    const between = (this.#between ??= this.#workspace.buffer("history-copy", this.buffer.size, COPY_SRC | COPY_DST));
+  copy(
+    pairs: readonly (readonly [from: number, to: number])[],
+    encoder?: GPUCommandEncoder,
+    emptied: readonly number[] = [],
+  ): void {
     const bytes = this.rowBytes;
-    recorded(this.#device, encoder, "history.copy", (commands) => {
-      for (const [from] of pairs) commands.copyBufferToBuffer(this.buffer, from * bytes, between, from * bytes, bytes);
-      for (const [from, to] of pairs)
-        commands.copyBufferToBuffer(between, from * bytes, this.buffer, to * bytes, bytes);
-    });
+    const usage = USAGE.COPY_SRC | USAGE.COPY_DST;
+    // A buffer cannot be copied within itself, and every row is to be read before any is written.
+    const copyBy = (between: GPUBuffer): void =>
+      recorded(this.#device, encoder, "history.copy", (commands) => {
+        pairs.forEach(([from], at) =>
+          commands.copyBufferToBuffer(this.buffer, from * bytes, between, at * bytes, bytes),
+        );
+        pairs.forEach(([, to], at) => commands.copyBufferToBuffer(between, at * bytes, this.buffer, to * bytes, bytes));
+        for (const row of emptied) commands.clearBuffer(this.buffer, row * bytes, 4 * STATE_WORDS);
+      });
+    if (encoder !== undefined) {
+      // It has to be there when the encoder is submitted.
+      this.#workspace.unwatched(() => {
+        this.#between ??= this.#workspace.keep("history-copy", this.buffer.size, usage, () => {
+          this.#between = undefined;
+        });
+      });
+      return copyBy(this.#between!);
+    }
+    this.#workspace.attempt(
+      () => {
+        const between = this.#workspace.buffer("history-copy", pairs.length * bytes, usage);
+        copyBy(between);
+        this.#workspace.release(between);
+      },
+      (message) => {
+        this.#workspace.failure = new Error(
+          `webgpu-token-sampler: histories were not copied or moved before this call, since there was no memory. ${message}`,
+        );
+      },
+    );
   }
 
   async read(row: number): Promise<HistoryTokens> {

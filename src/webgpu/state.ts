@@ -15,15 +15,14 @@ export type ReadBack = (
 export class GpuState implements EngineState {
   readonly #device: GPUDevice;
   readonly #workspace: Workspace;
-  readonly #maxBatch: number;
   readonly #readBack: ReadBack;
-  #between: GPUBuffer | undefined;
+  readonly #between: GPUBuffer;
 
   constructor(device: GPUDevice, workspace: Workspace, maxBatch: number, readBack: ReadBack) {
     this.#device = device;
     this.#workspace = workspace;
-    this.#maxBatch = maxBatch;
     this.#readBack = readBack;
+    this.#between = workspace.buffer("state-copy", STATE_BYTES * maxBatch, USAGE.COPY_SRC | USAGE.COPY_DST);
   }
 
   reset(rows: readonly number[], encoder?: GPUCommandEncoder): void {
@@ -34,13 +33,8 @@ export class GpuState implements EngineState {
 
   copy(pairs: readonly (readonly [from: number, to: number])[], encoder?: GPUCommandEncoder): void {
     const { records } = this.#workspace;
-    const { COPY_SRC, COPY_DST } = USAGE;
     // A buffer cannot be copied within itself, and every row is to be read before any is written.
-    const between = (this.#between ??= this.#workspace.buffer(
-      "state-copy",
-      STATE_BYTES * this.#maxBatch,
-      COPY_SRC | COPY_DST,
-    ));
+    const between = this.#between;
     recorded(this.#device, encoder, "state", (commands) => {
       for (const [from, to] of pairs)
         commands.copyBufferToBuffer(records, place(from), between, STATE_BYTES * to, STATE_BYTES);

@@ -51,6 +51,11 @@ export class Workspace {
   readonly #buffers = new Set<GPUBuffer>();
   readonly #idle: GPUBuffer[] = [];
   #madeToKeep = new Map<GPUBuffer, () => void>();
+  #heeding = true;
+  /** How often buffers to keep have been let go of. */
+  forgotten = 0;
+  /** What has gone wrong since in a call that had returned by then. */
+  failure: Error | undefined;
   /** Stands where a read-only binding is not used. */
   readonly nothing: GPUBuffer;
   readonly #delegates: GPUBuffer;
@@ -94,7 +99,8 @@ export class Workspace {
     const alignment = this.#device.limits.minStorageBufferOffsetAlignment;
     const slotBytes = Math.ceil(callBytes(chunkRows, staged) / alignment) * alignment;
     // Processed rows may come in smaller chunks, and so in more of them.
-    const slots = Math.max(Math.ceil(maxBatch / chunkRows), calls) * (waits ? WAITING_CALLS : OWN_CALLS);
+    const wanted = Math.max(Math.ceil(maxBatch / chunkRows), calls) * (waits ? WAITING_CALLS : OWN_CALLS);
+    const slots = Math.max(calls, Math.min(wanted, Math.floor(this.#device.limits.maxBufferSize / slotBytes)));
     const buffer = this.keep("calls", slotBytes * slots, USAGE.STORAGE | USAGE.COPY_DST, () => {
       this.#rings.splice(this.#rings.indexOf(ring), 1);
       this.#groups.delete(ring);
@@ -103,11 +109,56 @@ export class Workspace {
     return ring;
   }
 
-  /** Makes a buffer for one call and those after it. What has no room only turns out later, hence `forget`. */
+  /**
+   * Makes a buffer for one call and those after it. That there was no room for it only turns out later, hence `forget`.
+   *
+   * @throws RangeError for one that is larger than the device has any
+   */
   keep(noun: string, size: number, usage: number, forget: () => void): GPUBuffer {
-    const buffer = this.buffer(noun, size, usage);
-    this.#madeToKeep.set(buffer, forget);
-    return buffer;
+    const { maxBufferSize, maxStorageBufferBindingSize } = this.#device.limits;
+    const most = noun === "calls" ? maxBufferSize : Math.min(maxBufferSize, maxStorageBufferBindingSize);
+    if (size > most) {
+      throw new RangeError(
+        `params: what is asked of these rows takes ${size} bytes (${noun}), and this device gives ${most} at most; ask it of fewer rows at a time`,
+      );
+    }
+    if (this.#heeding) {
+      const buffer = this.buffer(noun, size, usage);
+      this.#madeToKeep.set(buffer, forget);
+      return buffer;
+    }
+    return this.attempt(
+      () => this.buffer(noun, size, usage),
+      (_, buffer) => this.forget(new Map([[buffer, forget]])),
+    );
+  }
+
+  /** Does what makes buffers to keep and nobody watches: each of them is looked after by itself. */
+  unwatched(work: () => void): void {
+    this.#heeding = false;
+    try {
+      work();
+    } finally {
+      this.#heeding = true;
+    }
+  }
+
+  /** Does what the GPU may refuse; `refused` hears of it, later. */
+  attempt<T>(work: () => T, refused: (message: string, value: T) => void): T {
+    this.#device.pushErrorScope("out-of-memory");
+    this.#device.pushErrorScope("validation");
+    let value: T;
+    try {
+      value = work();
+    } catch (error) {
+      void Promise.allSettled([this.#device.popErrorScope(), this.#device.popErrorScope()]);
+      throw error;
+    }
+    void Promise.allSettled([this.#device.popErrorScope(), this.#device.popErrorScope()]).then((scopes) => {
+      const error = scopes.flatMap((scope) => (scope.status === "fulfilled" ? (scope.value ?? []) : []))[0];
+      if (error !== undefined) refused(error.message, value);
+    });
+    return value;
   }
 
   /** Buffers to keep that were made since this was asked last. */
@@ -119,6 +170,7 @@ export class Workspace {
 
   /** Lets go of buffers that may not be there, so that the next call makes new ones. */
   forget(buffers: KeptBuffers): void {
+    if (buffers.size > 0) this.forgotten++;
     for (const [buffer, forget] of buffers) {
       if (!this.#buffers.has(buffer)) continue;
       forget();

@@ -63,11 +63,11 @@ async function withoutMemory<T>(run: () => Promise<T>, step: number = 1): Promis
   }
 }
 
-/** A device that is like another one but for some of its members. */
-function like(of: GPUDevice, members: Partial<Record<keyof GPUDevice, unknown>>): GPUDevice {
+/** A device, or its limits, like another one but for some of its members. */
+function like<T extends object>(of: T, members: Partial<Record<keyof T, unknown>>): T {
   return new Proxy(of, {
     get(target, name) {
-      if (Object.hasOwn(members, name)) return members[name as keyof GPUDevice];
+      if (Object.hasOwn(members, name)) return members[name as keyof T];
       const value: unknown = Reflect.get(target, name);
       return typeof value === "function" ? (value as () => unknown).bind(target) : value;
     },
@@ -106,6 +106,7 @@ describe("a device that is lost", () => {
     await allReject([one.sample(logits), one.candidates(logits)], LOST);
     const encoder = own.createCommandEncoder();
     expect((await failure(() => one.encode(encoder, { logits: buffer, tokens }))).message).toMatch(LOST);
+    expect((await failure(() => one.state.reset())).message).toMatch(LOST);
   });
 
   test("a new sampler on a new device goes on where the old one stopped", async () => {
@@ -267,13 +268,13 @@ describe("a GPU that refuses", () => {
   describe("memory for buffers that are kept: that call and one that overlaps it say so, and the next one works", () => {
     const options = { vocabSize: V, maxBatch: ROWS, maxHistory: 8 };
     /** No buffer that is made meanwhile is one, as where there is no memory, but for those that results come back in. */
-    const withoutBuffers = async <T>(run: () => Promise<T>): Promise<T> => {
+    const withoutBuffers = <T>(run: () => T): T => {
       const createBuffer = device.createBuffer.bind(device);
       const { MAP_READ, STORAGE: stored } = GPUBufferUsage;
       const refused = (usage: number): number => ((usage & MAP_READ) === 0 ? MAP_READ | stored : usage);
       device.createBuffer = (descriptor) => createBuffer({ ...descriptor, usage: refused(descriptor.usage) });
       try {
-        return await withoutMemory(run);
+        return run();
       } finally {
         device.createBuffer = createBuffer;
       }
@@ -294,9 +295,108 @@ describe("a GPU that refuses", () => {
       const twin = await createSampler({ ...options, engine: "cpu" });
       if (what !== "logits") for (const each of [one, twin]) await each.sample(logits, { temperature: 0 });
       const before = held();
-      await withoutBuffers(() => allReject([one.sample(logits, all), one.sample(logits, all)], /out of GPU memory/));
+      const calls = (): Promise<void> =>
+        allReject([one.sample(logits, all), one.sample(logits, all)], /out of GPU memory/);
+      await withoutMemory(() => withoutBuffers(calls));
       expect(held()).toBeLessThanOrEqual(before);
       expect((await one.sample(logits, all)).tokens).toEqual((await twin.sample(logits, all)).tokens);
+    });
+
+    test("by encode(): the encoder is refused, and later calls work", async () => {
+      const all: SamplingParams = { topP: 0.9, suppressTokens: [5], seed: 5n, position: 0 };
+      const one = await createSampler({ ...options, device });
+      const twin = await createSampler({ ...options, engine: "cpu" });
+      made.push(one);
+      const buffer = bufferOf(device, logits);
+      const tokens = bufferOf(device, new Uint32Array(ROWS));
+      const encode = (): GPUCommandBuffer => {
+        const encoder = device.createCommandEncoder();
+        one.encode(encoder, { logits: buffer, tokens }, all);
+        return encoder.finish();
+      };
+      expect(await complaint(() => device.queue.submit([withoutBuffers(encode)]))).toMatch(/invalid/i);
+      const expected = (await twin.sample(logits, all)).tokens;
+      device.queue.submit([encode()]);
+      expect(await wordsOf(device, tokens)).toEqual(expected);
+      expect((await one.sample(logits, all)).tokens).toEqual(expected);
+    });
+
+    test("by history.copy() and move(): the next call says so, and nothing is lost", async () => {
+      const one = await createSampler({ ...options, device });
+      made.push(one);
+      one.history.set(0, [1, 2, 3]);
+      one.history.set(1, [9]);
+      for (const act of ["copy", "move"] as const) {
+        withoutBuffers(() => one.history[act](0, 1));
+        await device.queue.onSubmittedWorkDone();
+        await new Promise((resolve) => setTimeout(resolve, 20));
+        expect((await failure(() => one.sample(logits))).message).toMatch(/histories were not copied or moved.*memory/);
+        expect([...(await one.history.read(0)).prompt]).toEqual([1, 2, 3]);
+        expect([...(await one.history.read(1)).prompt]).toEqual([9]);
+      }
+      one.history.move(0, 1);
+      expect((await one.history.read(0)).prompt).toHaveLength(0);
+      expect([...(await one.history.read(1)).prompt]).toEqual([1, 2, 3]);
+    });
+  });
+
+  describe("more than it binds at once", () => {
+    const most = 2 ** 17;
+    const limits = like(device.limits, { maxStorageBufferBindingSize: most, maxBufferSize: most });
+    const small = like(device, { limits });
+
+    test("reports: says how much, and the next call works", async () => {
+      const one = await createSampler({ vocabSize: V, maxBatch: 64, device: small });
+      made.push(one);
+      const many = batch(["peaked"], V, 64, 2);
+      const error = await failure(() =>
+        one.sample(many, { logprobTokens: Array.from({ length: 1000 }, (_, id) => id) }),
+      );
+      expect(error).toBeInstanceOf(RangeError);
+      expect(error.message).toMatch(/^params: .* takes \d+ bytes \(reports\).*131072/);
+      const told = await one.sample(many, { rank: true, seed: 3n, position: 0 });
+      const cpuTold = await (
+        await createSampler({ vocabSize: V, maxBatch: 64, engine: "cpu" })
+      ).sample(many, {
+        rank: true,
+        seed: 3n,
+        position: 0,
+      });
+      expect(told.tokens).toEqual(cpuTold.tokens);
+      expect(told.ranks).toEqual(cpuTold.ranks);
+    });
+
+    test("processed logits of many rows: in smaller chunks", async () => {
+      const before = new Set(alive);
+      const one = await createSampler({ vocabSize: V, maxBatch: 64, device: small });
+      made.push(one);
+      const many = batch(["peaked"], V, 64, 2);
+      const some: SamplingParams = { suppressTokens: [4], seed: 3n, position: 0 };
+      const twin = await createSampler({ vocabSize: V, maxBatch: 64, engine: "cpu" });
+      expect((await one.sample(many, some)).tokens).toEqual((await twin.sample(many, some)).tokens);
+      for (const buffer of alive) {
+        if (!before.has(buffer)) expect(buffer.size, buffer.label).toBeLessThanOrEqual(most);
+      }
+    });
+
+    test.each(["uint32", "int64"] as const)("a large buffer for tokens, %s: that part of it", async (tokensType) => {
+      const one = await createSampler({ vocabSize: V, maxBatch: ROWS, device: small });
+      made.push(one);
+      const words = tokensType === "int64" ? 2 : 1;
+      const tokens = bufferOf(device, new Uint32Array(most / 2).fill(7));
+      const tokensOffset = Math.floor(most / 2 / words) - ROWS - 5;
+      const encoder = device.createCommandEncoder();
+      const call = { ...params, position: 0 };
+      one.encode(encoder, { logits: bufferOf(device, logits), tokens, tokensType, tokensOffset }, call);
+      device.queue.submit([encoder.finish()]);
+      const written = await wordsOf(device, tokens);
+      const first = words * tokensOffset;
+      const [drawn] = await expectedTokens(1);
+      expect(written.filter((_, at) => at >= first && at < first + words * ROWS && (at - first) % words === 0)).toEqual(
+        drawn,
+      );
+      expect(written.subarray(0, first).every((word) => word === 7)).toBe(true);
+      expect(written.subarray(first + words * ROWS).every((word) => word === 7)).toBe(true);
     });
   });
 

@@ -61,15 +61,19 @@ describe("encode", () => {
     record();
     const calls: string[] = [];
     const spy = <T extends object>(object: T, name: keyof T & string): (() => void) => {
+      const own = Object.getOwnPropertyDescriptor(object, name);
       const original = object[name] as (...args: unknown[]) => unknown;
       Object.defineProperty(object, name, {
         configurable: true,
-        value: (...args: unknown[]) => {
+        value(this: unknown, ...args: unknown[]) {
           calls.push(name);
-          return original.apply(object, args);
+          return original.apply(this, args);
         },
       });
-      return () => Reflect.deleteProperty(object, name);
+      return () => {
+        if (own === undefined) Reflect.deleteProperty(object, name);
+        else Object.defineProperty(object, name, own);
+      };
     };
     const restore = [
       spy(device.queue, "submit"),
@@ -77,6 +81,8 @@ describe("encode", () => {
       spy(device, "createBuffer"),
       spy(device, "createBindGroup"),
       spy(device, "createComputePipelineAsync"),
+      spy(GPUBuffer.prototype, "mapAsync"),
+      spy(GPUCommandEncoder.prototype, "copyBufferToBuffer"),
     ];
     for (let call = 0; call < 100; call++) record();
     restore.forEach((undo) => undo());

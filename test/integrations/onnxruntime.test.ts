@@ -353,6 +353,8 @@ describe("createOrtSampler", () => {
     await expect(sampler.fetch()).rejects.toThrow(/^count: /);
     sampler.sample(tensor(buffer, "float32", [2, V]));
     await expect(sampler.fetch(2)).rejects.toThrow(/^count: expected an integer from 1 to 1/);
+    // A call that is refused leaves what was kept.
+    expect(() => sampler.sample(tensor(buffer, "float32", [1, V]), { topP: 7 })).toThrow(/topP/);
     const first = sampler.fetch();
     await expect(sampler.fetch()).rejects.toThrow(/has not settled/);
     expect(await first).toHaveLength(2);

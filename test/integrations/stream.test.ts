@@ -230,6 +230,9 @@ test("bad options are errors at once, by name", () => {
     new TypeError("maxTokens: expected a number, got undefined"),
   );
   expect(() => source.stream(undefined as never)).toThrow(/^options: /);
+  for (const stopTokens of [2, [2n], ["2"], [-1]] as never[]) {
+    expect(() => source.stream({ maxTokens: 1, stopTokens })).toThrow(/^stopTokens: expected token ids, got /);
+  }
   expect(() => source.stream({ maxTokens: 1, stopToken: [0] } as StreamOptions)).toThrow(
     /^options\.stopToken: unknown/,
   );
