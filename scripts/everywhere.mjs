@@ -211,7 +211,7 @@ async function inChromium(log) {
   const browser = await chromium.launch({ executablePath: path, args: chromiumFlags(options.hardware) });
   try {
     const page = await browser.newPage();
-    return { version: `Chromium ${browser.version()}`, report: await inPage(log, page) };
+    return { version: `Chromium ${browser.version()}`, report: await inTime(inPage(log, page)) };
   } finally {
     await browser.close();
   }
@@ -220,23 +220,39 @@ async function inChromium(log) {
 async function inFirefox(log, driver) {
   const path = process.env.WTS_FIREFOX ?? onPath("firefox-esr") ?? onPath("firefox");
   if (path === undefined) throw new Missing("there is no Firefox here (WTS_FIREFOX names its executable)");
+  const env = { ...process.env, ...software(driver) };
   const profile = mkdtempSync(join(tmpdir(), "wts-firefox-"));
-  const browser = await launch({
-    browser: "firefox",
-    executablePath: path,
-    headless: true,
-    userDataDir: profile,
-    protocolTimeout: 1000 * Number(options.timeout),
-    env: { ...process.env, ...software(driver) },
-    extraPrefsFirefox: { "dom.webgpu.enabled": true, "gfx.webgpu.ignore-blocklist": true },
-  });
+  let browser;
   try {
+    browser = await launch({
+      browser: "firefox",
+      executablePath: path,
+      headless: true,
+      userDataDir: profile,
+      protocolTimeout: 1000 * Number(options.timeout),
+      env,
+      extraPrefsFirefox: { "dom.webgpu.enabled": true, "gfx.webgpu.ignore-blocklist": true },
+    });
     const page = await browser.newPage();
     page.setDefaultTimeout(1000 * Number(options.timeout));
     return { version: await browser.version(), report: await inPage(log, page) };
   } finally {
-    await browser.close();
+    await browser?.close();
     rmSync(profile, { recursive: true, force: true });
+  }
+}
+
+/** Playwright itself waits for a page's work as long as it takes. */
+async function inTime(work) {
+  const { timeout } = options;
+  let timer;
+  const late = new Promise((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`not done after ${timeout} s`)), 1000 * Number(timeout));
+  });
+  try {
+    return await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
   }
 }
 

@@ -20,21 +20,33 @@ const { values } = parseArgs({
     hardware: { type: "boolean", default: false },
   },
 });
+const numbers = { minutes: Number(values.minutes), seed: Number(values.seed), tuning: Number(values.tuning ?? 0) };
+for (const [name, value] of Object.entries(numbers)) {
+  if (!(value >= 0 && value < Infinity) || (name !== "minutes" && !Number.isInteger(value))) {
+    console.error(`--${name}: expected a number, got "${values[name]}"`);
+    process.exit(2);
+  }
+}
 const device = await dawnDevice(values.hardware);
 const load = async (file) => (await runnerImport(file, { configFile: false, logLevel: "error" })).module;
 const { fuzz, replay } = await load("./test/fuzz/fuzz.ts");
+const { tunings } = await load("./test/fuzz/case.ts");
+if (numbers.tuning >= tunings.length) {
+  console.error(`--tuning: expected 0 to ${tunings.length - 1}, got ${numbers.tuning}`);
+  process.exit(2);
+}
 
 if (values.replay === undefined) {
-  const seed = Number(values.seed);
+  const { seed, minutes: budget } = numbers;
   console.log(`Fuzzing for ${values.minutes} minute(s) with --seed ${seed}`);
   const began = performance.now();
   const minutes = () => ((performance.now() - began) / 60_000).toFixed(1);
   const { cases, rows, failure } = await fuzz(device, {
     seed,
-    milliseconds: 60_000 * Number(values.minutes),
+    milliseconds: 60_000 * budget,
     narrow: (value) => ({
       ...value,
-      ...(values.tuning !== undefined && { tuning: Number(values.tuning) }),
+      ...(values.tuning !== undefined && { tuning: numbers.tuning }),
       ...(values.type !== undefined && { logitsType: values.type }),
     }),
     log: (cases, rows) => console.log(`  ${minutes()} min: ${cases} cases, ${rows} rows, all equal`),

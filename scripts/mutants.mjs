@@ -54,11 +54,15 @@ if (names !== mutants.length) console.error("two mutants have the same name");
 if (faults !== mutants.length) console.error("two mutants are the same");
 if (stale.length > 0 || names + faults !== 2 * mutants.length) process.exit(2);
 
-if (values.summary !== undefined) process.exit(summarize(readResults(values.summary)));
+if (values.summary !== undefined) {
+  if (!existsSync(values.summary)) throw new Error(`--summary: there is no file ${values.summary}`);
+  process.exit(summarize(readResults(values.summary)));
+}
 
 const chosen = mutants
   .slice(Number(values.from), Number(values.to))
   .filter(({ name, file }) => `${file}: ${name}`.includes(values.only));
+if (chosen.length === 0) throw new Error("there is no such mutant");
 if (values.list) {
   for (const { name, file } of chosen) console.log(`${file}: ${name}`);
   process.exit(0);

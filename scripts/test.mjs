@@ -37,7 +37,8 @@ try {
     for (const test of file.assertionResults) {
       if (test.status === "passed") passed++;
       else failed++; // a skipped or pending test counts as a failure: nothing here may be passed over
-      ran[/[\\/]test[\\/](gpu|package|page)[\\/]/.exec(file.name)?.[1] ?? "node"]++;
+      const folder = /[\\/]test[\\/](gpu|integrations|package|page)[\\/]/.exec(file.name)?.[1] ?? "node";
+      ran[folder === "integrations" ? "gpu" : folder]++;
     }
   }
 } catch (error) {

@@ -38,13 +38,17 @@ export async function findGpu(): Promise<Gpu | string> {
     return "no WebGPU adapter was found";
   }
   const { maxBufferSize, maxStorageBufferBindingSize } = adapter.limits;
-  const device = await adapter.requestDevice({
+  const descriptor: GPUDeviceDescriptor = {
     label: "webgpu-token-sampler.demo",
     requiredFeatures: adapter.features.has("subgroups") ? ["subgroups"] : [],
     // The defaults hold 128 MiB: 32 rows of the largest vocabularies fit, twice as many do not.
     requiredLimits: { maxBufferSize, maxStorageBufferBindingSize },
-  });
-  return { device, name: nameOf(adapter.info) };
+  };
+  try {
+    return { device: await adapter.requestDevice(descriptor), name: nameOf(adapter.info) };
+  } catch (error) {
+    return `the WebGPU adapter gave no device (${String(error)})`;
+  }
 }
 
 function nameOf({ vendor, architecture, device, description }: GPUAdapterInfo): string {

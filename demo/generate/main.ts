@@ -41,31 +41,29 @@ async function sampleSynthetic(vocab: number, engines: Lockstep, { steps, seed, 
   }
 }
 
-/** The engine that was asked for, and the other one where there is one. */
-async function createSamplers(
-  { engine }: Options,
-  gpu: Gpu | string,
-  vocabSize: number,
-  maxBatch: number,
-): Promise<[Sampler] | [Sampler, Sampler]> {
-  const cpu = await createSampler({ vocabSize, maxBatch, engine: "cpu" });
-  if (typeof gpu === "string") return [cpu];
-  const webgpu = await createSampler({ vocabSize, maxBatch, engine: "webgpu", device: gpu.device });
-  return engine === "cpu" ? [cpu, webgpu] : [webgpu, cpu];
+/** A sampler on the GPU, or why there is none. */
+async function onGpu(gpu: Gpu | string, vocabSize: number, maxBatch: number): Promise<Sampler | string> {
+  if (typeof gpu === "string") return gpu;
+  try {
+    return await createSampler({ vocabSize, maxBatch, engine: "webgpu", device: gpu.device });
+  } catch (error) {
+    gpu.device.destroy();
+    return error instanceof Error ? error.message : String(error);
+  }
 }
 
 /** Says what ran, how fast, and whether the engines agree. Returns whether they do. */
 function report(
   engines: Lockstep,
   samplers: readonly Sampler[],
-  gpu: Gpu | string,
+  gpu: string | undefined,
   drawn: number,
   seconds: number,
 ): boolean {
   const [first, second] = samplers.map(({ engine }) => engine);
   const rates = engines.rates();
-  console.log(`\nengine:    ${first}${typeof gpu === "string" ? ` (${gpu})` : ""}`);
-  if (typeof gpu !== "string") console.log(`adapter:   ${gpu.name}`);
+  console.log(`\nengine:    ${first}`);
+  if (gpu !== undefined) console.log(`adapter:   ${gpu}`);
   if (engines.timedTokens > 0) {
     const each = samplers.map(({ engine }, index) => `${engine} ${show(rates[index]!)}`).join(", ");
     console.log(`sampling:  ${each} tokens/s, from logits in CPU memory; the first step is left out`);
@@ -97,21 +95,32 @@ async function main(): Promise<void> {
     return;
   }
   const gpu = await findGpu();
-  if (typeof gpu === "string" && options.engine === "webgpu") throw new UsageError(`--engine webgpu: ${gpu}`);
-  if (typeof gpu === "string") console.log(`Running on the CPU engine only: ${gpu}.`);
   const start = performance.now();
   const model =
     options.vocab === undefined ? new LanguageModel([essay, guide, rules].map(proseOf).join("\n\n")) : undefined;
   const vocabSize = options.vocab ?? model!.vocabSize;
   const rows = model === undefined ? options.batch : ROWS.length;
   console.log(`${rows} rows, ${options.steps} tokens each, a vocabulary of ${vocabSize} tokens`);
-  const samplers = await createSamplers(options, gpu, vocabSize, rows);
+  const webgpu = await onGpu(gpu, vocabSize, rows);
+  if (typeof webgpu === "string") {
+    if (options.engine === "webgpu") throw new UsageError(`--engine webgpu: ${webgpu}`);
+    console.log(`Running on the CPU engine only: ${webgpu}.`);
+  }
+  const cpu = await createSampler({ vocabSize, maxBatch: rows, engine: "cpu" });
+  // The one that was asked for, and the other one where there is one.
+  const samplers =
+    typeof webgpu === "string"
+      ? ([cpu] as const)
+      : options.engine === "cpu"
+        ? ([cpu, webgpu] as const)
+        : ([webgpu, cpu] as const);
   const engines = new Lockstep(samplers);
 
   if (model === undefined) await sampleSynthetic(vocabSize, engines, options);
   else await sampleText(model, engines, options);
 
-  const agreed = report(engines, samplers, gpu, rows * engines.steps, (performance.now() - start) / 1000);
+  const name = typeof webgpu === "string" ? undefined : (gpu as Gpu).name;
+  const agreed = report(engines, samplers, name, rows * engines.steps, (performance.now() - start) / 1000);
   for (const sampler of samplers) sampler.destroy();
   if (typeof gpu !== "string") gpu.device.destroy();
   if (!agreed) process.exitCode = 1;

@@ -98,7 +98,7 @@ test("penalties look back at the text, on both engines", async () => {
   await expect.poll(() => page.locator(".candidates .note").textContent()).toContain(en.candidatesOf(30));
   sampler.history.set(0, prompt, text.slice(0, 29));
   const [last] = await sampler.candidates(logits, penalties);
-  const names = [...last!.tokens.slice(0, 10)].map((token) => visible(tokenizer.decode([token])));
+  const names = Array.from(last!.tokens.slice(0, 10), (token) => visible(tokenizer.decode([token])));
   expect(await page.locator(".candidates li .name").allTextContents()).toEqual(names);
   expect(await page.locator(".candidates li.is-drawn .name").allTextContents()).toEqual(
     names.filter((_, rank) => last!.tokens[rank] === text[29]),
