@@ -38,6 +38,12 @@ const processed: readonly Edge[] = [
     params: { ...TOLD, dry: { multiplier: 1, base: 2, allowedLength: 3, window: 4 } },
     said: { prompt: same(61, 9), output: [] },
   },
+  // What has been said is a repeat of three but for the breaker in it: token 3 goes on being the best.
+  {
+    logit: (id) => (id === 3 ? 1 : id === 4 ? 0.5 : -30),
+    params: { temperature: 0, dry: { multiplier: 1, base: 2, allowedLength: 2, sequenceBreakers: [9, 60] } },
+    said: { prompt: [], output: [5, 9, 7, 3, 5, 9, 7] },
+  },
   // Forced, and no candidate of the model's: behind all that are.
   { logit: (id) => (id === 9 ? -Infinity : id % 5), params: { ...TOLD, forcedToken: 9 } },
   { logit: (id) => (id === 9 ? Number.NaN : -id), params: { ...TOLD, forcedToken: 9 } },

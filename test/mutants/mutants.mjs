@@ -269,7 +269,12 @@ export const mutants = [
       "max(shift_of(call.groups - 1u), LANE_BITS)",
       "shift_of(call.groups - 1u)",
     ],
-    ["draw: entries of other bins count", "if (place >> bits == 0u) {", "if (true) {"],
+    [
+      "draw: entries of other bins count",
+      "if (place >> bits == 0u) {",
+      "if (true) {",
+      "they count behind the last bin, out of bounds, which runtimes make the high word of the last one: nobody looks there",
+    ],
     ["draw: a row's first quad is whole", "drawn = Drawn(first - row.lead,", "drawn = Drawn(first,"],
     ["weights: tokens as far as the last one are all kept", "is_kept & is_last)", "is_last)"],
     ["weights: tokens as far as the one in front are lost", "mul32(dot(at_begin, vec4(1u)), edges.y)", "vec2(0u)"],
