@@ -219,9 +219,10 @@ export const mutants = [
       "turn == BAND && at.index == NOWHERE",
     ],
     [
-      "the band begins one bin too early",
+      "the band begins one bin too late",
       "binning.start = nearest - (1u << binning.shift);",
       "binning.start = nearest;",
+      "a place in front of the band is a wrong guess, and the exact search finds it",
     ],
     ["what is nearer than the band weighs nothing", "  add_to_bin(0u, before);\n", ""],
     ["the first of the band counts as nearer, too", "away < vec4(nearest)", "away <= vec4(nearest)"],
