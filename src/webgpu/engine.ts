@@ -656,8 +656,9 @@ export class WebGpuEngine implements Engine {
     const [invalid, noMemory] = errors.map((error) => (error.status === "fulfilled" ? error.value : null));
     if (!invalid && !noMemory) return undefined;
     this.#bindings.clear();
-    this.#workspace.forget(kept);
     if (noMemory) {
+      // Otherwise they are there, and an encoder of the caller's may have them by now.
+      this.#workspace.forget(kept);
       this.#short++;
       return new Error(`webgpu-token-sampler: out of GPU memory. ${noMemory.message}`);
     }
