@@ -47,7 +47,6 @@ async function onGpu(gpu: Gpu | string, vocabSize: number, maxBatch: number): Pr
   try {
     return await createSampler({ vocabSize, maxBatch, engine: "webgpu", device: gpu.device });
   } catch (error) {
-    gpu.device.destroy();
     return error instanceof Error ? error.message : String(error);
   }
 }
@@ -108,18 +107,14 @@ async function main(): Promise<void> {
   }
   const cpu = await createSampler({ vocabSize, maxBatch: rows, engine: "cpu" });
   // The one that was asked for, and the other one where there is one.
-  const samplers =
-    typeof webgpu === "string"
-      ? ([cpu] as const)
-      : options.engine === "cpu"
-        ? ([cpu, webgpu] as const)
-        : ([webgpu, cpu] as const);
+  const both = options.engine === "cpu" ? ([cpu, webgpu] as const) : ([webgpu, cpu] as const);
+  const samplers = both.filter((each) => typeof each !== "string") as [Sampler] | [Sampler, Sampler];
   const engines = new Lockstep(samplers);
 
   if (model === undefined) await sampleSynthetic(vocabSize, engines, options);
   else await sampleText(model, engines, options);
 
-  const name = typeof webgpu === "string" ? undefined : (gpu as Gpu).name;
+  const name = typeof gpu === "string" || typeof webgpu === "string" ? undefined : gpu.name;
   const agreed = report(engines, samplers, name, rows * engines.steps, (performance.now() - start) / 1000);
   for (const sampler of samplers) sampler.destroy();
   if (typeof gpu !== "string") gpu.device.destroy();

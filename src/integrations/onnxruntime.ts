@@ -15,6 +15,7 @@ import { NO_TOKEN } from "../reference/numeric.ts";
 import { type BatchParams, createSampler, type Sampler } from "../sampler.ts";
 import type { GPUBuffer, GPUDevice } from "../webgpu-types.ts";
 import { type FinishReason, type StreamOptions, streamTokens, type TokenSource, type TokenStep } from "./stream.ts";
+import { STREAM_OPTIONS } from "./stream-options.ts";
 
 export type { BatchParams } from "../sampler.ts";
 export type { FinishReason, StreamOptions, TokenStep } from "./stream.ts";
@@ -286,17 +287,7 @@ export function generate(
   session: OrtSession,
   options: GenerateOptions,
 ): AsyncGenerator<TokenStep, readonly FinishReason[], undefined> {
-  known("options", options, [
-    "prompt",
-    "params",
-    "vocabSize",
-    "padToken",
-    "maxTokens",
-    "stopTokens",
-    "fetchEvery",
-    "signal",
-    "onStep",
-  ]);
+  known("options", options, ["prompt", "params", "vocabSize", "padToken", ...STREAM_OPTIONS]);
   const { prompt, params = {}, vocabSize, padToken = 0, ...stream } = options;
   if (!Number.isInteger(padToken) || padToken < 0 || padToken >= NO_TOKEN) {
     throw new RangeError(`padToken: expected a token id, got ${show(padToken)}`);

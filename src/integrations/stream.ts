@@ -7,6 +7,7 @@
 import { known, show } from "../check.ts";
 import { NO_TOKEN } from "../reference/numeric.ts";
 import type { AbortSignal } from "../webgpu-types.ts";
+import { STREAM_OPTIONS } from "./stream-options.ts";
 
 /** What a stream draws from: a model, a sampler, and the memory between them. */
 export interface TokenSource {
@@ -87,7 +88,7 @@ function checked(options: StreamOptions): Checked {
   if (typeof options !== "object" || options === null) {
     throw new TypeError(`options: expected an object, got ${show(options)}`);
   }
-  known("options", options, ["maxTokens", "stopTokens", "fetchEvery", "signal", "onStep"]);
+  known("options", options, STREAM_OPTIONS);
   const { maxTokens, fetchEvery = 1, stopTokens = [], signal, onStep } = options;
   for (const [name, value] of Object.entries({ maxTokens, fetchEvery })) {
     if (typeof value !== "number") throw new TypeError(`${name}: expected a number, got ${show(value)}`);

@@ -35,7 +35,7 @@ import { CHECK_HISTORY, CHECK_ROWS, CHECK_VOCAB, selfCheck } from "./self-check.
 import { GpuState, type ReadBack } from "./state.ts";
 import { checkVocabulary, groupsOf, type Tuning, tuningFor } from "./tuning.ts";
 import { type Uploaded, Uploads } from "./uploads.ts";
-import { type CallRing, type KeptBuffers, USAGE, Workspace } from "./workspace.ts";
+import { type CallRing, type KeptBuffers, type Refusal, scoped, USAGE, Workspace } from "./workspace.ts";
 
 /** Rows of one dispatch at most. */
 const MOST_ROWS = 1024;
@@ -141,10 +141,6 @@ export class WebGpuEngine implements Engine {
   readonly state: GpuState;
   readonly #loss: { readonly info?: GPUDeviceLostInfo };
   #destroyed = false;
-  /** How many times calls found no memory. */
-  #short = 0;
-  /** As often buffers were let go of that groups of the caller's have beside them. */
-  #forgotten = 0;
 
   /** Checks the device's limits and compiles the kernels. */
   static async create(options: WebGpuOptions): Promise<WebGpuEngine> {
@@ -212,11 +208,8 @@ export class WebGpuEngine implements Engine {
     this.#bindingLimit = Math.min(this.#device.limits.maxStorageBufferBindingSize, options.chunk?.bytes ?? Infinity);
     const affordable = Math.floor(Math.min(MOST_SCRATCH, this.#bindingLimit) / (8 * this.#groups));
     this.#chunkRows = Math.max(1, Math.min(options.maxBatch, options.chunk?.rows ?? MOST_ROWS, MOST_ROWS, affordable));
-    this.#workspace = new Workspace(this.#device, pipelines, {
-      maxBatch: options.maxBatch,
-      chunkRows: this.#chunkRows,
-      groups: this.#groups,
-    });
+    const sizes = { maxBatch: options.maxBatch, chunkRows: this.#chunkRows, groups: this.#groups };
+    this.#workspace = new Workspace(this.#device, pipelines, sizes, () => this.#bindings.clear());
     const readBack: ReadBack = (bytes, record) =>
       this.#run(bytes, (readback) => {
         const encoder = this.#encoder("read");
@@ -273,7 +266,6 @@ export class WebGpuEngine implements Engine {
   }
 
   encode(encoder: GPUCommandEncoder, logits: LogitsView, tokens: TokensView, plans: readonly RowPlan[]): void {
-    this.#fresh();
     const within = this.#tokensWithin(tokens, logits.rows);
     this.#workspace.unwatched(() => this.#record(encoder, logits, within, plans, { firstRow: 0, waits: true }));
   }
@@ -288,7 +280,6 @@ export class WebGpuEngine implements Engine {
   }
 
   encodeWrite(encoder: GPUCommandEncoder, logits: LogitsView, output: OutputView, plans: readonly RowPlan[]): void {
-    this.#fresh();
     this.#workspace.unwatched(() => this.#recordWrite(encoder, logits, output, plans, { firstRow: 0, waits: true }));
   }
 
@@ -593,13 +584,6 @@ export class WebGpuEngine implements Engine {
     return type === "float32" ? 4 : type === "float16" ? 2 : this.#bytes;
   }
 
-  /** Forgets bind groups that may have buffers in them that have been let go of. */
-  #fresh(): void {
-    if (this.#forgotten === this.#workspace.forgotten) return;
-    this.#forgotten = this.#workspace.forgotten;
-    this.#bindings.clear();
-  }
-
   /** The part of a buffer that tokens go to, if it is too large to be bound whole. */
   #tokensWithin(tokens: TokensView, rows: number): TokensView {
     const { buffer, offset, words, draws } = tokens;
@@ -626,43 +610,32 @@ export class WebGpuEngine implements Engine {
 
   /** Does what makes buffers or sends work; `problem` is what the GPU says against it, later. */
   #watch<T>(work: () => T): { readonly value: T; readonly problem: Promise<Error | undefined> } {
-    const short = this.#short;
-    this.#fresh();
-    this.#device.pushErrorScope("out-of-memory");
-    this.#device.pushErrorScope("validation");
-    const pop = (): Promise<GPUError | null>[] => [this.#device.popErrorScope(), this.#device.popErrorScope()];
-    let value: T;
-    try {
-      value = work();
-    } catch (error) {
-      void Promise.allSettled(pop());
-      throw error;
-    }
-    return { value, problem: this.#problem(pop(), this.#workspace.takeKept(), short) };
+    const { forgotten } = this.#workspace;
+    const { value, refusal } = scoped(this.#device, work);
+    return { value, problem: this.#problem(refusal, this.#workspace.takeKept(), forgotten) };
   }
 
   /**
-   * What error scopes, validation first, come to. A device that is lost says nothing here.
+   * What a refusal comes to.
    *
    * @param kept what was made meanwhile for later calls, too
-   * @param short how many calls had found no memory before
+   * @param forgotten how often such had been let go of before
    */
   async #problem(
-    scopes: readonly Promise<GPUError | null>[],
+    refusal: Promise<Refusal | undefined>,
     kept: KeptBuffers,
-    short: number,
+    forgotten: number,
   ): Promise<Error | undefined> {
-    const errors = await Promise.allSettled(scopes);
-    const [invalid, noMemory] = errors.map((error) => (error.status === "fulfilled" ? error.value : null));
-    if (!invalid && !noMemory) return undefined;
+    const refused = await refusal;
+    if (refused === undefined) return undefined;
+    const { invalid, noMemory } = refused;
     this.#bindings.clear();
     if (noMemory) {
       // Otherwise they are there, and an encoder of the caller's may have them by now.
       this.#workspace.forget(kept);
-      this.#short++;
       return new Error(`webgpu-token-sampler: out of GPU memory. ${noMemory.message}`);
     }
-    if (this.#short !== short) {
+    if (this.#workspace.forgotten !== forgotten) {
       return new Error(`webgpu-token-sampler: out of GPU memory, in a call before this one. ${invalid!.message}`);
     }
     return (

@@ -40,11 +40,12 @@ export class Outputs {
   /** A buffer of at least so many words for requests and answers; the same one from call to call. */
   reports(words: number): { readonly buffer: GPUBuffer; readonly group: GPUBindGroup } {
     if (this.#reports === undefined || this.#reports.buffer.size < 4 * words) {
-      if (this.#reports !== undefined) this.#workspace.release(this.#reports.buffer);
       const { STORAGE, COPY_SRC, COPY_DST } = USAGE;
-      const buffer = this.#workspace.keep("reports", 4 * words, STORAGE | COPY_SRC | COPY_DST, () => {
+      const usage = STORAGE | COPY_SRC | COPY_DST;
+      const forget = (): void => {
         this.#reports = undefined;
-      });
+      };
+      const buffer = this.#workspace.keep("reports", 4 * words, usage, forget, this.#reports?.buffer);
       const group = this.#device.createBindGroup({
         label: "webgpu-token-sampler.reporting",
         layout: this.#pipelines.layouts.reporting,

@@ -8,7 +8,7 @@ import { type FurtherPipelines, furtherPipelines, type Pipelines } from "./pipel
 import { OWN_CALLS, sameWords, SlotUses, WAITING_CALLS } from "./slots.ts";
 import type { ReadBack } from "./state.ts";
 import type { Tuning } from "./tuning.ts";
-import { type CallRing, recorded, USAGE, type Workspace } from "./workspace.ts";
+import { type CallRing, recorded, scoped, USAGE, type Workspace } from "./workspace.ts";
 
 /** What the sampler was made for. */
 export interface ProcessingShape {
@@ -200,12 +200,13 @@ export class Processing {
       index = uses.oldest(encoder, Math.max(count, made.length));
       let slot = made[index];
       if (slot?.words === undefined || slot.buffer.size < words.byteLength) {
-        if (slot !== undefined) this.#workspace.release(slot.buffer);
         // Some more than needed, since lists grow.
         const size = 2 ** Math.ceil(Math.log2(words.byteLength));
-        const buffer = this.#workspace.keep("controls", size, USAGE.STORAGE | USAGE.COPY_DST, () => {
+        const forget = (): void => {
           created.words = undefined;
-        });
+        };
+        const usage = USAGE.STORAGE | USAGE.COPY_DST;
+        const buffer = this.#workspace.keep("controls", size, usage, forget, slot?.buffer);
         const created: Slot = { buffer, words, copies, groups: new Map() };
         made[index] = slot = created;
       }
@@ -348,18 +349,17 @@ export class GpuHistory implements EngineHistory {
       });
       return copyBy(this.#between!);
     }
-    this.#workspace.attempt(
-      () => {
-        const between = this.#workspace.buffer("history-copy", pairs.length * bytes, usage);
-        copyBy(between);
-        this.#workspace.release(between);
-      },
-      (message) => {
-        this.#workspace.failure = new Error(
-          `webgpu-token-sampler: histories were not copied or moved before this call, since there was no memory. ${message}`,
-        );
-      },
-    );
+    const { refusal } = scoped(this.#device, () => {
+      const between = this.#workspace.buffer("history-copy", pairs.length * bytes, usage);
+      copyBy(between);
+      this.#workspace.release(between);
+    });
+    void refusal.then((refused) => {
+      if (refused === undefined) return;
+      this.#workspace.failure = new Error(
+        `webgpu-token-sampler: histories were not copied or moved before this call, since there was no memory. ${(refused.invalid ?? refused.noMemory)!.message}`,
+      );
+    });
   }
 
   async read(row: number): Promise<HistoryTokens> {

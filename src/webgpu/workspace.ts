@@ -20,6 +20,34 @@ export function recorded(
   device.queue.submit([own.finish()]);
 }
 
+/** What the GPU has against some work. */
+export interface Refusal {
+  readonly invalid: GPUError | undefined;
+  readonly noMemory: GPUError | undefined;
+}
+
+/** Does what makes buffers or sends work; `refusal` is what the GPU says against it, later. A lost device says nothing. */
+export function scoped<T>(
+  device: GPUDevice,
+  work: () => T,
+): { readonly value: T; readonly refusal: Promise<Refusal | undefined> } {
+  device.pushErrorScope("out-of-memory");
+  device.pushErrorScope("validation");
+  const refusalOf = async (): Promise<Refusal | undefined> => {
+    const scopes = await Promise.allSettled([device.popErrorScope(), device.popErrorScope()]);
+    const [invalid, noMemory] = scopes.map((scope) => (scope.status === "fulfilled" && scope.value) || undefined);
+    return (invalid ?? noMemory) && { invalid, noMemory };
+  };
+  let value: T;
+  try {
+    value = work();
+  } catch (error) {
+    void refusalOf();
+    throw error;
+  }
+  return { value, refusal: refusalOf() };
+}
+
 /** Sizes that a workspace is made for. */
 export interface WorkspaceShape {
   readonly maxBatch: number;
@@ -50,6 +78,7 @@ export class Workspace {
   readonly #shape: WorkspaceShape;
   readonly #buffers = new Set<GPUBuffer>();
   readonly #idle: GPUBuffer[] = [];
+  readonly #onForget: () => void;
   #madeToKeep = new Map<GPUBuffer, () => void>();
   #heeding = true;
   /** How often buffers to keep have been let go of. */
@@ -68,7 +97,9 @@ export class Workspace {
   readonly records: GPUBuffer;
   readonly tokens: GPUBuffer;
 
-  constructor(device: GPUDevice, pipelines: Pipelines, shape: WorkspaceShape) {
+  /** @param onForget called when buffers have been let go of that bind groups made elsewhere may have in them */
+  constructor(device: GPUDevice, pipelines: Pipelines, shape: WorkspaceShape, onForget: () => void) {
+    this.#onForget = onForget;
     this.#device = device;
     this.#pipelines = pipelines;
     this.#shape = shape;
@@ -112,9 +143,10 @@ export class Workspace {
   /**
    * Makes a buffer for one call and those after it. That there was no room for it only turns out later, hence `forget`.
    *
-   * @throws RangeError for one that is larger than the device has any
+   * @param instead a smaller one, which is freed
+   * @throws RangeError for one that is larger than the device has any; `instead` stays then
    */
-  keep(noun: string, size: number, usage: number, forget: () => void): GPUBuffer {
+  keep(noun: string, size: number, usage: number, forget: () => void, instead?: GPUBuffer): GPUBuffer {
     const { maxBufferSize, maxStorageBufferBindingSize } = this.#device.limits;
     const most = noun === "calls" ? maxBufferSize : Math.min(maxBufferSize, maxStorageBufferBindingSize);
     if (size > most) {
@@ -122,15 +154,15 @@ export class Workspace {
         `params: what is asked of these rows takes ${size} bytes (${noun}), and this device gives ${most} at most; ask it of fewer rows at a time`,
       );
     }
+    if (instead !== undefined) this.release(instead);
     if (this.#heeding) {
       const buffer = this.buffer(noun, size, usage);
       this.#madeToKeep.set(buffer, forget);
       return buffer;
     }
-    return this.attempt(
-      () => this.buffer(noun, size, usage),
-      (_, buffer) => this.forget(new Map([[buffer, forget]])),
-    );
+    const { value: buffer, refusal } = scoped(this.#device, () => this.buffer(noun, size, usage));
+    void refusal.then((refused) => refused && this.forget(new Map([[buffer, forget]])));
+    return buffer;
   }
 
   /** Does what makes buffers to keep and nobody watches: each of them is looked after by itself. */
@@ -143,24 +175,6 @@ export class Workspace {
     }
   }
 
-  /** Does what the GPU may refuse; `refused` hears of it, later. */
-  attempt<T>(work: () => T, refused: (message: string, value: T) => void): T {
-    this.#device.pushErrorScope("out-of-memory");
-    this.#device.pushErrorScope("validation");
-    let value: T;
-    try {
-      value = work();
-    } catch (error) {
-      void Promise.allSettled([this.#device.popErrorScope(), this.#device.popErrorScope()]);
-      throw error;
-    }
-    void Promise.allSettled([this.#device.popErrorScope(), this.#device.popErrorScope()]).then((scopes) => {
-      const error = scopes.flatMap((scope) => (scope.status === "fulfilled" ? (scope.value ?? []) : []))[0];
-      if (error !== undefined) refused(error.message, value);
-    });
-    return value;
-  }
-
   /** Buffers to keep that were made since this was asked last. */
   takeKept(): KeptBuffers {
     const made = this.#madeToKeep;
@@ -170,7 +184,9 @@ export class Workspace {
 
   /** Lets go of buffers that may not be there, so that the next call makes new ones. */
   forget(buffers: KeptBuffers): void {
-    if (buffers.size > 0) this.forgotten++;
+    if (buffers.size === 0) return;
+    this.forgotten++;
+    this.#onForget();
     for (const [buffer, forget] of buffers) {
       if (!this.#buffers.has(buffer)) continue;
       forget();
@@ -194,10 +210,10 @@ export class Workspace {
   /** A buffer to upload logits into; the same one from call to call, since the queue keeps their order. */
   upload(bytes: number): GPUBuffer {
     if (this.#upload === undefined || this.#upload.size < bytes) {
-      if (this.#upload !== undefined) this.release(this.#upload);
-      this.#upload = this.keep("logits", bytes, USAGE.STORAGE | USAGE.COPY_DST, () => {
+      const forget = (): void => {
         this.#upload = undefined;
-      });
+      };
+      this.#upload = this.keep("logits", bytes, USAGE.STORAGE | USAGE.COPY_DST, forget, this.#upload);
     }
     return this.#upload;
   }

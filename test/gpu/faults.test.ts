@@ -349,11 +349,15 @@ describe("a GPU that refuses", () => {
       const one = await createSampler({ vocabSize: V, maxBatch: 64, device: small });
       made.push(one);
       const many = batch(["peaked"], V, 64, 2);
+      // What a small call needs stays as it was.
+      const ranked = async (): Promise<number> => (await one.sample(many.subarray(0, V), { rank: true })).ranks!.length;
+      expect(await ranked()).toBe(1);
       const error = await failure(() =>
         one.sample(many, { logprobTokens: Array.from({ length: 1000 }, (_, id) => id) }),
       );
       expect(error).toBeInstanceOf(RangeError);
       expect(error.message).toMatch(/^params: .* takes \d+ bytes \(reports\).*131072/);
+      expect(await ranked()).toBe(1);
       const told = await one.sample(many, { rank: true, seed: 3n, position: 0 });
       const cpuTold = await (
         await createSampler({ vocabSize: V, maxBatch: 64, engine: "cpu" })
