@@ -40,7 +40,7 @@ async function main(): Promise<number> {
   const { adapter, device } = found;
   console.log(`Adapter: ${[adapter.vendor, adapter.architecture, adapter.description].filter(Boolean).join(" ")}`);
   if (rest["no-check"] !== true) {
-    const { calls, rows, differences } = await checkAll(device, adapter.software, console.log);
+    const { calls, rows, differences } = await checkAll(gpu, device, adapter.software, console.log);
     for (const line of differences) console.error(`DIFFERENT: ${line}`);
     console.log(`check: ${calls} calls with ${rows} rows compared to the reference, ${differences.length} different`);
     if (differences.length > 0) return 1;

@@ -44,8 +44,11 @@ export function rowPairs(
   sources: readonly number[] | Uint32Array | Int32Array,
   rows: number,
 ): [from: number, to: number][] {
-  if (typeof sources !== "object" || sources === null || !("length" in sources) || sources.length > rows) {
-    throw new RangeError(`${name}: expected at most ${rows} rows, got ${show(sources)}`);
+  if (typeof sources !== "object" || sources === null || !("length" in sources)) {
+    throw new TypeError(`${name}: expected a list of rows, got ${show(sources)}`);
+  }
+  if (sources.length > rows) {
+    throw new RangeError(`${name}: expected at most ${rows} rows, one a row of the sampler, got ${sources.length}`);
   }
   return Array.from(sources as readonly number[], (from, to): [number, number] => {
     return [rowOf(`${name}[${to}]`, from, rows), to];
@@ -66,9 +69,13 @@ export function oneOf<T extends string>(name: string, value: T, allowed: readonl
   throw typeof value === "string" ? new RangeError(message) : new TypeError(message);
 }
 
-/** Refuses names that an object is not meant to have. */
-export function known(at: string, object: object, names: readonly string[]): void {
+/** Refuses what is no object, and names that it is not meant to have; hidden ones it may, but nobody is told of them. */
+export function known(at: string, object: object, names: readonly string[], hidden: readonly string[] = []): void {
+  if (typeof object !== "object" || object === null) {
+    throw new TypeError(`${at}: expected an object, got ${show(object)}`);
+  }
   for (const name of Object.keys(object)) {
-    if (!names.includes(name)) throw new TypeError(`${at}.${name}: unknown name; known are ${names.join(", ")}`);
+    if (names.includes(name) || hidden.includes(name)) continue;
+    throw new TypeError(`${at}.${name}: unknown name; known are ${names.join(", ")}`);
   }
 }

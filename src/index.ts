@@ -8,7 +8,7 @@ export type { HistoryTokens, TokenHistory } from "./history.ts";
 export type { LogprobsMode, OutputParams, SampleOutputs } from "./outputs.ts";
 export type { SamplingParams } from "./params.ts";
 export type { SamplerState, StageState } from "./state.ts";
-export type { SamplingOrder, StageName } from "./stages.ts";
+export type { SamplingOrder, StageName, StageParams } from "./stages.ts";
 export type { DryParams, ProcessingParams, TokenList, TokenMask, TokenMaskLayout } from "./processing.ts";
 export type { LogitsType } from "./reference/convert.ts";
 export type { RowStatus } from "./reference/draw.ts";

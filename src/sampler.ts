@@ -115,10 +115,12 @@ export type BatchParams = SamplingParams | readonly SamplingParams[];
  * device lacks a limit
  */
 export async function createSampler(options: SamplerOptions): Promise<Sampler> {
-  if (typeof options !== "object" || options === null) {
-    throw new TypeError(`options: expected an object, got ${show(options)}`);
-  }
-  known("options", options, ["vocabSize", "maxBatch", "device", "engine", "logitsType", "maxHistory", "tuning", CHUNK]);
+  known(
+    "options",
+    options,
+    ["vocabSize", "maxBatch", "device", "engine", "logitsType", "maxHistory", "tuning"],
+    [CHUNK],
+  );
   const vocabSize = integer("vocabSize", options.vocabSize, 1, MAX_VOCAB_SIZE);
   const maxBatch = integer("maxBatch", options.maxBatch ?? 1, 1, 2 ** 24);
   const wanted = oneOf("engine", options.engine ?? "auto", ["auto", "webgpu", "cpu"]);

@@ -90,6 +90,7 @@ export interface OrtSamplerOptions {
  * @throws Error when there is no such device; else as `createSampler`
  */
 export async function createOrtSampler(ort: OrtModule, options: OrtSamplerOptions): Promise<OrtSampler> {
+  known("options", options, ["vocabSize", "maxBatch", "logitsType", "maxHistory", "keep"]);
   const { keep = 1, ...rest } = options;
   if (!Number.isSafeInteger(keep) || keep < 1)
     throw new RangeError(`keep: expected an integer, 1 or more, got ${show(keep)}`);
@@ -292,10 +293,12 @@ export function generate(
   if (!Number.isInteger(padToken) || padToken < 0 || padToken >= NO_TOKEN) {
     throw new RangeError(`padToken: expected a token id, got ${show(padToken)}`);
   }
-  const rows = (Array.isArray(prompt[0]) ? prompt : [prompt]) as readonly (readonly number[])[];
+  const rows = (
+    Array.isArray(prompt) && Array.isArray(prompt[0]) ? prompt : [prompt]
+  ) as readonly (readonly number[])[];
   for (const [row, ids] of rows.entries()) {
     if (!Array.isArray(ids) || ids.length === 0 || !ids.every((id) => Number.isSafeInteger(id) && id >= 0)) {
-      throw new TypeError(`prompt: expected one or more token ids in row ${row}, got ${show(ids)}`);
+      throw new TypeError(`prompt: expected an array of one or more token ids in row ${row}, got ${show(ids)}`);
     }
   }
   const fetchEvery = hasCache(session) ? (stream.fetchEvery ?? 1) : 1;

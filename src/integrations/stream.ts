@@ -85,9 +85,6 @@ interface Checked {
 }
 
 function checked(options: StreamOptions): Checked {
-  if (typeof options !== "object" || options === null) {
-    throw new TypeError(`options: expected an object, got ${show(options)}`);
-  }
   known("options", options, STREAM_OPTIONS);
   const { maxTokens, fetchEvery = 1, stopTokens = [], signal, onStep } = options;
   for (const [name, value] of Object.entries({ maxTokens, fetchEvery })) {

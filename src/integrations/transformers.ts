@@ -6,7 +6,7 @@
  *
  * @module
  */
-import { show } from "../check.ts";
+import { known, show } from "../check.ts";
 import type { SamplingParams } from "../params.ts";
 import { type Row, RowSampler } from "./keep-sampled.ts";
 
@@ -47,12 +47,17 @@ export interface LogitsProcessorOptions {
  * same text, and a text that is handed in again as a prompt goes on as if it had never stopped.
  *
  * @param settings one object for all rows, or one per row of the batch
- * @throws (from `generate()`) TypeError or RangeError for bad settings, Error for a row without any candidate
+ * @throws TypeError or RangeError for bad options, at once; (from `generate()`) TypeError or RangeError for bad settings, Error for a row without any candidate
  */
 export function logitsProcessor(
   settings: SamplingSettings | readonly SamplingSettings[] = {},
-  { padTokenId }: LogitsProcessorOptions = {},
+  options: LogitsProcessorOptions = {},
 ): LogitsProcessor {
+  known("options", options, ["padTokenId"]);
+  const { padTokenId } = options;
+  if (padTokenId !== undefined && !(Number.isSafeInteger(padTokenId) && padTokenId >= 0)) {
+    throw new RangeError(`padTokenId: expected a token id, got ${show(padTokenId)}`);
+  }
   const pad = padTokenId === undefined ? undefined : BigInt(padTokenId);
   const params = Array.isArray(settings) ? settings.map(paramsOf) : paramsOf(settings as SamplingSettings);
   const sampler = new RowSampler(-Infinity);

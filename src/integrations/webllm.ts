@@ -5,6 +5,7 @@
  *
  * @module
  */
+import { known } from "../check.ts";
 import type { SamplingParams } from "../params.ts";
 import { RowSampler } from "./keep-sampled.ts";
 
@@ -35,9 +36,11 @@ export interface LogitProcessorOptions {
  * prompt to a processor.
  *
  * @param params for every token; see `SamplingParams`
- * @throws (from `processLogits`) TypeError or RangeError for bad parameters, Error for logits without any candidate
+ * @throws TypeError for unknown options, at once; (from `processLogits`) TypeError or RangeError for bad parameters, Error for logits without any candidate
  */
-export function logitProcessor(params: SamplingParams = {}, { vocabSize }: LogitProcessorOptions = {}): LogitProcessor {
+export function logitProcessor(params: SamplingParams = {}, options: LogitProcessorOptions = {}): LogitProcessor {
+  known("options", options, ["vocabSize"]);
+  const { vocabSize } = options;
   // Not -inf: WGSL promises nothing for infinities, and WebLLM's kernels come next. No bias or penalty reaches this far.
   const masked = -1e9;
   const sampler = new RowSampler(masked);

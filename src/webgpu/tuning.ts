@@ -86,9 +86,6 @@ export function adapterClass(info: GPUAdapterInfo | undefined): AdapterClass {
  * @internal
  */
 export function checkTuning(overrides: Partial<Tuning>): void {
-  if (typeof overrides !== "object" || overrides === null) {
-    throw new TypeError(`tuning: expected an object, got ${show(overrides)}`);
-  }
   const row = TUNINGS.gpu;
   known("tuning", overrides, Object.keys(row));
   for (const [name, value] of Object.entries(overrides)) {
