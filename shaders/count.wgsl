@@ -141,8 +141,8 @@ fn count_main(
     let first = said.length - min(control.dry_window, said.length);
     for (var i = first + 1u + start; i < said.length; i += stride) {
       let same = run_before(said, i, min(min(longest, i - first), unbroken));
-      if (same >= control.dry_allowed) {
-        let id = history[place_of(said, i)];
+      let id = history[place_of(said, i)];
+      if (same >= control.dry_allowed && !is_breaker(control, id)) {
         touch(id);
         raise_repeat(id, same);
       }

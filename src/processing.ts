@@ -199,7 +199,8 @@ export function planProcess(
     fail(`${at}.minTokens`, minTokens, "0 without stopTokens, the tokens that must not come before");
   }
   const words = badWordsOf(params.badWords, vocabSize, `${at}.badWords`);
-  const ngram = count(params.noRepeatNgramSize, `${at}.noRepeatNgramSize`);
+  // Longer than any history, it bans nothing; how much longer does not matter, and sums of it must fit 32 bits.
+  const ngram = Math.min(count(params.noRepeatNgramSize, `${at}.noRepeatNgramSize`), MAX_HISTORY + 1);
   const [biasIds, biases] = biasOf(params.logitBias, vocabSize, `${at}.logitBias`);
   const repetition = float(params.repetitionPenalty, 1, `${at}.repetitionPenalty`);
   if (!(repetition > 0)) fail(`${at}.repetitionPenalty`, params.repetitionPenalty, "a finite number above 0");

@@ -31,11 +31,12 @@ fn weigh_for_draw(count: u32, scale: f32) {
 }
 
 // Adds up the weights of the tokens of a part, group by group. What is nearer than its last token, and farther than the one
-// in front of it, is of the part; only tokens as far as those have to be looked at again.
+// in front of it, is of the part; only tokens as far as those have to be looked at again. What has been dropped in front of the
+// base can be just as near as the base.
 fn weigh_groups(kept: Part, base_key: u32, scale: f32) {
   let end = distance_of_key(half_max, kept.upto.key, scale);
   let after = bitcast<i32>(distance_of_key(half_max, min(kept.after.key, base_key), scale));
-  let begin = select(after, -1, kept.after.key > base_key);
+  let begin = select(after, -1, kept.after.key == IN_FRONT.key);
   let edges = draw_weights(vec4(end, vec3(bitcast<u32>(after))));
 #if STAGES
   let weightless = adaptive.unit == 0u;

@@ -45,8 +45,8 @@ export function count(marks: Marks, plan: ProcessPlan, history: RowHistory): voi
         if (tokenAt(history, i - 1 - same) !== token || breakers.includes(token)) break;
         same++;
       }
-      if (same < allowedLength) continue;
       const id = tokenAt(history, i);
+      if (same < allowedLength || breakers.includes(id)) continue;
       setBit(marks.touched, id);
       const word = marks.words[id]!;
       if (same > repeatOf(word)) marks.words[id] = (word & (2 * SEEN - 1)) | (same << REPEAT_SHIFT);

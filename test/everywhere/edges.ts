@@ -44,6 +44,18 @@ const processed: readonly Edge[] = [
     params: { temperature: 0, dry: { multiplier: 1, base: 2, allowedLength: 2, sequenceBreakers: [9, 60] } },
     said: { prompt: [], output: [5, 9, 7, 3, 5, 9, 7] },
   },
+  // A breaker that would go on with a repeat keeps its logit: token 5 goes on being the best.
+  {
+    logit: (id) => (id === 5 ? 1 : id === 4 ? 0.5 : -30),
+    params: { temperature: 0, dry: { multiplier: 10, sequenceBreakers: [5] } },
+    said: { prompt: [], output: [1, 2, 5, 1, 2] },
+  },
+  // No history is as long as that, however far it reaches.
+  {
+    logit: (id) => id / 8,
+    params: { noRepeatNgramSize: 2 ** 32 - 2 },
+    said: { prompt: same(5, 9), output: same(5, 7) },
+  },
   // Forced, and no candidate of the model's: behind all that are.
   { logit: (id) => (id === 9 ? -Infinity : id % 5), params: { ...TOLD, forcedToken: 9 } },
   { logit: (id) => (id === 9 ? Number.NaN : -id), params: { ...TOLD, forcedToken: 9 } },
@@ -80,6 +92,17 @@ const staged: readonly Edge[] = [
     logit: (id: number): number => (id < 3 ? 0 : -20),
     params: { temperature: 1, xtcProbability, xtcThreshold: 0.1 },
   })),
+  // XTC drops a token that is a float above the next, and no distance nearer: in the middle of a group, behind masked ones, and in
+  // the first group.
+  ...[700, 5].map((best) => ({
+    logit: (id: number): number => {
+      if (id === best || id === 300) return id === best ? 1.5 + 2 ** -23 : 1.5;
+      return id > 639 && id < 760 ? -Infinity : -9 - (id % 7) / 10;
+    },
+    params: { temperature: 1, xtcProbability: 1, xtcThreshold: 0.1 },
+  })),
+  // All that typical leaves are tied, and further from the token that it drops than from each other.
+  { logit: (id) => (id === 400 ? 5 : id < 1400 ? 0 : -Infinity), params: { temperature: 1, typicalP: 0.9 } },
   // A nucleus of nothing is the first token, among stages, too.
   { logit: (id) => -(id % 7), params: { temperature: 1, topP: 0 } },
 ];
@@ -101,6 +124,12 @@ const wide: readonly Edge[] = [
 const taken: readonly Edge[] = [0, 5, 63].map((first) => ({
   logit: (id) => (id === first ? 0 : -21.3),
   params: { temperature: 1, draws: 17, replacement: false },
+}));
+
+/** XTC drops tokens that are as near as those it keeps, at such a temperature all of them. */
+const takenOfDropped: readonly Edge[] = [1e6, 1e30].map((temperature) => ({
+  logit: (id) => -id / 8,
+  params: { temperature, xtcProbability: 1, xtcThreshold: 0.01, draws: 17, replacement: false },
 }));
 
 function section(what: string, vocabSize: number, edges: readonly Edge[], shape: Partial<Section>): Section {
@@ -133,4 +162,5 @@ export const edgeSections: readonly Section[] = [
   section("stages", 1500, staged, { staged: true }),
   section("wide", 2 ** 15 + 1, wide, {}),
   section("taken", 64, taken, { ownKernels: true }),
+  section("taken, stages", 64, takenOfDropped, { staged: true, ownKernels: true }),
 ];

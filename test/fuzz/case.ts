@@ -92,6 +92,15 @@ const kinds: Readonly<Record<string, (vocab: number, random: Random) => Uint32Ar
     const edges = [0, 0x8000_0000, 0x7f80_0000, 0xff80_0000, 0x7f7f_ffff, 0xff7f_ffff, 0x0080_0000, 0x7fc0_0000];
     return words(vocab, () => (edges[random.below(edges.length)]! + random.below(3) - 1) >>> 0);
   },
+  /** A few levels, some of them neighbours, and now and then some tokens above, so that what is left without those is tied. */
+  levels(vocab, random) {
+    const levels = Float32Array.from({ length: 1 + random.below(5) }, () => random.below(80) / 8 - 10);
+    const bits = new Uint32Array(levels.buffer);
+    const spread = 1 + random.below(2);
+    const row = words(vocab, () => bits[random.below(bits.length)]! + random.below(spread));
+    for (let above = random.below(4); above > 0; above--) row[random.below(vocab)] = 0x3fc0_0000 + random.below(2);
+    return row;
+  },
   /** Logits a few nats apart, most of them masked. */
   sparse: (vocab, random) =>
     words(vocab, () => (random.below(8) === 0 ? 0x4080_0000 + (random.word() >>> 10) : 0xff80_0000)),

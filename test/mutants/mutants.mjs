@@ -180,6 +180,11 @@ export const mutants = [
       "is_behind & (away <= vec4(end))",
     ],
     [
+      "weigh_groups: what was dropped, as near as the base, counts",
+      "-1, kept.after.key == IN_FRONT.key)",
+      "-1, kept.after.key > base_key)",
+    ],
+    [
       "weigh_groups: a group that ties end in has all",
       "let has_all = last_id <= kept",
       "let has_all = first_id <= kept",
@@ -622,6 +627,11 @@ export const mutants = [
       "      half_max = logit_of_key(kept.first_key) * 0.5;\n",
       "",
     ],
+    [
+      "stages: ties keep masses relative to a token that is dropped",
+      "      scale_of_ties = select(scale_of_ties, NO_TIES, kept.first_key != base);\n",
+      "",
+    ],
     ["stages: temperature comes first whatever the order", "var scale = SCALE_OF_ONE;", "var scale = plan.draw_scale;"],
     ["totals: squares without their cross term", "mul32(sum_of(cross), 1u << 12u)", "vec2(0u)"],
     [
@@ -720,6 +730,7 @@ export const mutants = [
     ["count: the first run is not looked at", "var i = run + start", "var i = run + 1u + start"],
     ["count: runs that are one too long", "let run = control.ngram - 1u;", "let run = control.ngram;"],
     ["count: repeats reach across breakers", "min(min(longest, i - first), unbroken)", "min(longest, i - first)"],
+    ["count: breakers are penalised", " && !is_breaker(control, id)", ""],
     ["count: repeats reach in front of the window", "min(longest, i - first)", "longest"],
     [
       "count: DRY looks at the whole history",

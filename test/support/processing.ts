@@ -101,7 +101,8 @@ export function processedOracle(logits: Float32Array, params: SamplingParams, { 
       let length = 0;
       while (length < at && text[at - 1 - length] === text.at(-1 - length) && !breakers.has(text.at(-1 - length)!))
         length++;
-      if (length >= allowed) repeats.set(text[at]!, Math.max(repeats.get(text[at]!) ?? 0, length));
+      if (length >= allowed && !breakers.has(text[at]!))
+        repeats.set(text[at]!, Math.max(repeats.get(text[at]!) ?? 0, length));
     }
   }
 
