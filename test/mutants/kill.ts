@@ -26,7 +26,7 @@ const FUZZ_RUNS = 100;
 /** Which sections are the first to notice a fault in a file. */
 const NEAR: readonly [file: RegExp, near: (section: Section) => boolean][] = [
   [/report|outputs|write/, ({ name }) => /told|edges, processed/.test(name)],
-  [/row\.wgsl|draw\.wgsl|mass|weights/, ({ name }) => name.includes("edges, wide")],
+  [/row\.wgsl|draw|search|bins|mass|weights/, ({ name }) => name.includes("edges")],
   [/stages|fixed|adaptive/, ({ staged }) => staged],
   [/process|count|history|overlay|float32|append|clear|controls/, ({ maxHistory }) => maxHistory > 0],
 ];
