@@ -226,7 +226,8 @@ export function planRows(
       `params: expected one object for all rows or an array of ${rows}, got an array of ${params.length}`,
     );
   }
-  const plans = params.map((row: SamplingParams, index) => {
+  // Not `map`, which passes over what is missing.
+  const plans = Array.from(params as readonly SamplingParams[], (row, index) => {
     const at = `params[${index}]`;
     const plan = able(planRow(row, vocabSize, at), at, abilities);
     const draws = (params[0] as SamplingParams).draws ?? 1;

@@ -324,7 +324,7 @@ function biasOf(
 function badWordsOf(words: ProcessingParams["badWords"], vocabSize: number, at: string): Uint32Array[] {
   if (words === undefined) return [];
   if (!Array.isArray(words)) throw new TypeError(`${at}: expected an array of token sequences, got ${show(words)}`);
-  return words.map((word: TokenList, index) => {
+  return Array.from(words as readonly TokenList[], (word, index) => {
     const ids = idsOf(word, vocabSize, `${at}[${index}]`);
     if (ids.length === 0) throw new RangeError(`${at}[${index}]: expected at least one token, got none`);
     return ids;

@@ -23,6 +23,12 @@ test.each<[string, () => unknown, RegExp]>([
     () => generate(ort, session, any({ prompt: new Uint32Array(2) })),
     /^prompt: .*Uint32Array/,
   ],
+  [
+    "generate: a prompt with a hole",
+    // oxlint-disable-next-line no-sparse-arrays
+    () => generate(ort, session, any({ prompt: [1, , 2], maxTokens: 1 })),
+    /^prompt: .* in row 0, got Array/,
+  ],
   ["onnxruntime: no options", () => createOrtSampler(ort, any(undefined)), /^options: expected an object/],
   ["onnxruntime: unknown", () => createOrtSampler(ort, any({ vocabSize: 3, rows: 2 })), /^options\.rows: unknown/],
 ])("%s", async (_, call, message) => {

@@ -32,6 +32,8 @@ describe("bad parameters name the parameter and the value", () => {
     [{ minTokens: 1.5 }, RangeError, /params\.minTokens: .*got 1.5/],
     [{ minTokens: 10 }, RangeError, /params\.minTokens: expected 0 without stopTokens, .*got 10/],
     [{ badWords: [[1], []] }, RangeError, /params\.badWords\[1\]: expected at least one token/],
+    // oxlint-disable-next-line no-sparse-arrays
+    [{ badWords: any([, [3]]) }, RangeError, /params\.badWords\[0\]: expected at least one token, got none/],
     [{ badWords: any([1]) }, TypeError, /params\.badWords\[0\]: .*got 1/],
     [{ badWords: any("word") }, TypeError, /params\.badWords: expected an array of token sequences/],
     [{ noRepeatNgramSize: -2 }, RangeError, /params\.noRepeatNgramSize: .*got -2/],

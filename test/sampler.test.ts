@@ -122,6 +122,9 @@ describe("bad parameters name the parameter and the value", () => {
     await one.sample(logits, { seed: 1n });
     await other.sample(logits, { seed: 1n });
     await failure(() => one.sample(logits, { seed: 1n, topK: -1 }));
+    const sparse: SamplingParams[] = new Array(4);
+    sparse[0] = { seed: 1n };
+    expect((await failure(() => one.sample(logits, sparse))).message).toMatch(/^params\[1\]: .*got undefined/);
     expect(await one.sample(logits, { seed: 1n })).toEqual(await other.sample(logits, { seed: 1n }));
   });
 });

@@ -297,7 +297,11 @@ export function generate(
     Array.isArray(prompt) && Array.isArray(prompt[0]) ? prompt : [prompt]
   ) as readonly (readonly number[])[];
   for (const [row, ids] of rows.entries()) {
-    if (!Array.isArray(ids) || ids.length === 0 || !ids.every((id) => Number.isSafeInteger(id) && id >= 0)) {
+    if (
+      !Array.isArray(ids) ||
+      ids.length === 0 ||
+      !Array.from(ids).every((id) => Number.isSafeInteger(id) && id >= 0)
+    ) {
       throw new TypeError(`prompt: expected an array of one or more token ids in row ${row}, got ${show(ids)}`);
     }
   }
