@@ -69,13 +69,38 @@ export function oneOf<T extends string>(name: string, value: T, allowed: readonl
   throw typeof value === "string" ? new RangeError(message) : new TypeError(message);
 }
 
-/** Refuses what is no object, and names that it is not meant to have; hidden ones it may, but nobody is told of them. */
-export function known(at: string, object: object, names: readonly string[], hidden: readonly string[] = []): void {
+/**
+ * What can be read of an object, all its own: what it enumerates, inherited or not, and what it has under these names, which
+ * a class may hide behind accessors. Of a plain object that is the object itself.
+ */
+export function flattened<T extends object>(object: T, names: Iterable<string>): T {
+  const parent: unknown = Object.getPrototypeOf(object);
+  if (parent === Object.prototype || parent === null) return object;
+  const from = object as Readonly<Record<string, unknown>>;
+  const own: Record<string, unknown> = {};
+  for (const name in from) own[name] = from[name];
+  for (const name of names) if (from[name] !== undefined) own[name] = from[name];
+  return own as T;
+}
+
+/**
+ * Refuses what is no object, and names that it is not meant to have; hidden ones it may, but nobody is told of them.
+ *
+ * @returns the object, {@link flattened}
+ */
+export function known<T extends object>(
+  at: string,
+  object: T,
+  names: readonly string[],
+  hidden: readonly string[] = [],
+): T {
   if (typeof object !== "object" || object === null) {
     throw new TypeError(`${at}: expected an object, got ${show(object)}`);
   }
-  for (const name of Object.keys(object)) {
+  const own = flattened(object, names);
+  for (const name of Object.keys(own)) {
     if (names.includes(name) || hidden.includes(name)) continue;
     throw new TypeError(`${at}.${name}: unknown name; known are ${names.join(", ")}`);
   }
+  return own;
 }

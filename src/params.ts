@@ -4,13 +4,16 @@
  * Everything that a user says with a fraction becomes an integer here, once, on the host, with the rule beside the
  * code. The engines never see a probability.
  */
-import { fail, flagOf, numberOf, show } from "./check.ts";
+import { fail, flagOf, flattened, numberOf, show } from "./check.ts";
 import { OUTPUT_NAMES, type OutputParams, type OutputPlan, planOutputs } from "./outputs.ts";
 import { planProcess, PROCESSING_NAMES, type ProcessingParams, type ProcessPlan } from "./processing.ts";
 import { distanceOfWeight, distanceScale, MAX_DISTANCE, WEIGHT_ONE } from "./reference/numeric.ts";
 import { DEFAULT_STAGES, isGreedy, planStages, STAGE_PARAMS, type StageParams, type StagePlan } from "./stages.ts";
 
-/** What a row is sampled with. Every field may be left out. */
+/**
+ * What a row is sampled with. Every field may be left out; one that can be read counts, whether it is the object's own,
+ * inherited or an accessor.
+ */
 export interface SamplingParams extends ProcessingParams, StageParams, OutputParams {
   /**
    * Divides the logits: below 1 sharper, above 1 flatter. Finite, at least 0. Below 1e-5 the row is greedy: the most
@@ -115,6 +118,8 @@ const NAMES: ReadonlyMap<string, number> = new Map<keyof SamplingParams, number>
   ...PROCESSING_NAMES.map((name) => [name, PROCESSING] as const),
   ...OUTPUT_NAMES.map((name) => [name, OUTPUT] as const),
 ]);
+/** Names of {@link SamplingParams}. */
+export const PARAM_NAMES: readonly string[] = [...NAMES.keys()];
 
 /**
  * Checks one row's parameters and turns them into integers.
@@ -135,10 +140,10 @@ export function planRow(
     throw new TypeError(`${at}: expected an object of sampling parameters, got ${show(params)}`);
   }
   let groups = 0;
-  for (const name of Object.keys(params)) {
+  for (const name of Object.getOwnPropertyNames(flattened(params, PARAM_NAMES))) {
     const group = NAMES.get(name);
     if (group === undefined) {
-      throw new TypeError(`${at}.${name}: unknown parameter; known are ${[...NAMES.keys()].join(", ")}`);
+      throw new TypeError(`${at}.${name}: unknown parameter; known are ${PARAM_NAMES.join(", ")}`);
     }
     groups |= group;
   }

@@ -105,7 +105,7 @@ export interface RenormalizeTarget extends WriteTarget {
   readonly outputType?: "float32" | "float16";
 }
 
-/** One parameter object for all rows, or one per row. */
+/** One parameter object for all rows, or one per row; what can be read of them counts, inherited or not. */
 export type BatchParams = SamplingParams | readonly SamplingParams[];
 
 /**

@@ -43,3 +43,35 @@ test("nobody is told of what is there for tests", async () => {
     "options.chunk: unknown name; known are vocabSize, maxBatch, device, engine, logitsType, maxHistory, tuning",
   );
 });
+
+test("what can be read counts, in options and in what they hold, through all steps", async () => {
+  class Tensor {
+    readonly location = "cpu";
+    constructor(
+      readonly type: string,
+      readonly data: unknown,
+      readonly dims: readonly number[],
+    ) {}
+    dispose(): void {}
+  }
+  const model = {
+    inputNames: ["input_ids"],
+    inputMetadata: [{ name: "input_ids" }],
+    run: async () => ({ logits: new Tensor("float32", new Float32Array(5), [1, 5]) }),
+  };
+  const params: unknown = Object.create({ forcedToken: 2, position: 0 });
+  const inherited = { prompt: [1], params, maxTokens: 3, onStep: ({ step }: { step: number }) => seen.push(step) };
+  const seen: number[] = [];
+  const written: number[] = [];
+  const stream = generate({ Tensor } as unknown as OrtModule, any(model), any(Object.create(inherited)));
+  for await (const { tokens } of stream) written.push(...tokens);
+  expect([written, seen]).toEqual([
+    [2, 2, 2],
+    [0, 1, 2],
+  ]);
+
+  const settings = Object.assign(Object.create({ forced_token: 3 }), { temperature: 0 }) as object;
+  const logits = { dims: [1, 5], data: new Float32Array(5) };
+  logitsProcessor(settings)([[1n]], logits);
+  expect([...logits.data]).toEqual([-Infinity, -Infinity, -Infinity, 0, -Infinity]);
+});

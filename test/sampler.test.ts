@@ -105,6 +105,37 @@ describe("bad parameters name the parameter and the value", () => {
     expect(await sampler.candidates(logits, { order: [] })).toEqual(await sampler.candidates(logits));
   });
 
+  test("what can be read counts, all of it or nothing: inherited, behind accessors, or not enumerated", async () => {
+    const sampler = await cpu();
+    const sixty = new Uint32Array(Math.ceil(V / 32));
+    sixty[60 >> 5] = 1 << (60 & 31);
+    const fields = { allowedTokens: sixty, rank: true, minKeep: 2, temperature: 3, seed: 1n, position: 0 };
+    const expected = await sampler.sample(logits, fields);
+    expect([...expected.tokens]).toEqual([60, 60, 60, 60]);
+    expect(expected.ranks).toBeDefined();
+    const descriptors = Object.getOwnPropertyDescriptors(fields);
+    for (const descriptor of Object.values(descriptors)) descriptor.enumerable = false;
+    const hidden = Object.defineProperties({}, descriptors);
+    const accessors = new (class {
+      readonly #fields = fields;
+      get allowedTokens(): Uint32Array {
+        return this.#fields.allowedTokens;
+      }
+      get rank(): boolean {
+        return this.#fields.rank;
+      }
+    })();
+    const rest = { minKeep: 2, temperature: 3, seed: 1n, position: 0 };
+    for (const params of [Object.create(fields), Object.assign(accessors, rest), hidden] as SamplingParams[]) {
+      expect(await sampler.sample(logits, params)).toEqual(expected);
+      expect(await sampler.sample(logits, [params, fields, params, fields])).toEqual(expected);
+    }
+    const misspelt = Object.create({ top_p: 0.9 }) as SamplingParams;
+    expect((await failure(() => sampler.sample(logits, misspelt))).message).toMatch(/^params\.top_p: unknown/);
+    const layout = Object.create({ data: logits, rowstride: V }) as { data: Float32Array };
+    expect((await failure(() => sampler.sample(layout))).message).toMatch(/^logits\.rowstride: unknown/);
+  });
+
   test("an array of the wrong length", async () => {
     const error = await failure(async () => (await cpu()).sample(logits, [{}, {}]));
     expect(error).toBeInstanceOf(RangeError);

@@ -6,9 +6,9 @@
  *
  * @module
  */
-import { known, show } from "../check.ts";
+import { flattened, known, show } from "../check.ts";
 import { refuseOutputs } from "../outputs.ts";
-import { planRows, refuseDraws, type SamplingParams } from "../params.ts";
+import { PARAM_NAMES, planRows, refuseDraws, type SamplingParams } from "../params.ts";
 import { MAX_HISTORY } from "../processing.ts";
 import type { LogitsType } from "../reference/convert.ts";
 import { NO_TOKEN } from "../reference/numeric.ts";
@@ -90,8 +90,8 @@ export interface OrtSamplerOptions {
  * @throws Error when there is no such device; else as `createSampler`
  */
 export async function createOrtSampler(ort: OrtModule, options: OrtSamplerOptions): Promise<OrtSampler> {
-  known("options", options, ["vocabSize", "maxBatch", "logitsType", "maxHistory", "keep"]);
-  const { keep = 1, ...rest } = options;
+  const names = ["vocabSize", "maxBatch", "logitsType", "maxHistory", "keep"];
+  const { keep = 1, ...rest } = known("options", options, names);
   if (!Number.isSafeInteger(keep) || keep < 1)
     throw new RangeError(`keep: expected an integer, 1 or more, got ${show(keep)}`);
   const device = await deviceOf(ort);
@@ -288,8 +288,8 @@ export function generate(
   session: OrtSession,
   options: GenerateOptions,
 ): AsyncGenerator<TokenStep, readonly FinishReason[], undefined> {
-  known("options", options, ["prompt", "params", "vocabSize", "padToken", ...STREAM_OPTIONS]);
-  const { prompt, params = {}, vocabSize, padToken = 0, ...stream } = options;
+  const names = ["prompt", "params", "vocabSize", "padToken", ...STREAM_OPTIONS];
+  const { prompt, params = {}, vocabSize, padToken = 0, ...stream } = known("options", options, names);
   if (!Number.isInteger(padToken) || padToken < 0 || padToken >= NO_TOKEN) {
     throw new RangeError(`padToken: expected a token id, got ${show(padToken)}`);
   }
@@ -530,6 +530,6 @@ class Decoder implements TokenSource {
 /** The parameters after the first step: positions count on by themselves. */
 function withoutPosition(params: BatchParams): BatchParams {
   const rest = (row: SamplingParams): SamplingParams =>
-    Object.fromEntries(Object.entries(row).filter(([name]) => name !== "position"));
+    Object.fromEntries(Object.entries(flattened(row, PARAM_NAMES)).filter(([name]) => name !== "position"));
   return Array.isArray(params) ? params.map(rest) : rest(params as SamplingParams);
 }

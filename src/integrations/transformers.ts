@@ -6,8 +6,8 @@
  *
  * @module
  */
-import { known, show } from "../check.ts";
-import type { SamplingParams } from "../params.ts";
+import { flattened, known, show } from "../check.ts";
+import { PARAM_NAMES, type SamplingParams } from "../params.ts";
 import { type Row, RowSampler } from "./keep-sampled.ts";
 
 type SnakeCase<Name extends string> = Name extends `${infer Letter}${infer Rest}`
@@ -100,13 +100,15 @@ function isNext(text: readonly bigint[], last: readonly bigint[]): boolean {
   return text.length === last.length + 1 && last.every((id, at) => id === text[at]);
 }
 
+const SETTING_NAMES = PARAM_NAMES.map((name) => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`));
+
 /** `top_k` becomes `topK`. */
 function paramsOf(settings: SamplingSettings): SamplingParams {
   if (typeof settings !== "object" || settings === null) {
     throw new TypeError(`settings: expected an object of sampling settings, got ${show(settings)}`);
   }
   return Object.fromEntries(
-    Object.entries(settings).map(([name, value]) => [
+    Object.entries(flattened(settings, SETTING_NAMES)).map(([name, value]) => [
       name.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase()),
       value,
     ]),
