@@ -53,8 +53,8 @@ export interface StreamOptions {
   readonly fetchEvery?: number;
   /** Ends the stream: `next()` rejects with the signal's reason once the step under way has settled. */
   readonly signal?: AbortSignal;
-  /** Called with every step before it is delivered. What it throws ends the stream. */
-  readonly onStep?: (step: TokenStep) => void;
+  /** Called with every step before it is delivered; a promise is waited for. What it throws, or rejects with, ends the stream. */
+  readonly onStep?: (step: TokenStep) => unknown;
 }
 
 /**
@@ -81,7 +81,7 @@ interface Checked {
   readonly fetchEvery: number;
   readonly stopTokens: ReadonlySet<number>;
   readonly signal: AbortSignal | undefined;
-  readonly onStep: ((step: TokenStep) => void) | undefined;
+  readonly onStep: ((step: TokenStep) => unknown) | undefined;
 }
 
 function checked(options: StreamOptions): Checked {
@@ -134,7 +134,7 @@ async function* run(
         const done = finished.every((reason) => reason !== undefined);
         if (tokens.some((token) => token !== NO_TOKEN)) {
           const delivered: TokenStep = { step, tokens, finished };
-          onStep?.(delivered);
+          await onStep?.(delivered);
           yield delivered;
         }
         if (done) return finished as readonly FinishReason[];

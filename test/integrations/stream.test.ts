@@ -210,12 +210,14 @@ describe("the end", () => {
       await expect(all(source.stream({ maxTokens: 9 }))).rejects.toThrow(`no ${method}`);
       expect(source.log.at(-1)).toBe("close");
     }
-    const source = new Counting();
     const onStep = (): never => {
       throw new Error("no callback");
     };
-    await expect(all(source.stream({ maxTokens: 9, onStep }))).rejects.toThrow("no callback");
-    expect(source.log.at(-1)).toBe("close");
+    for (const callback of [onStep, async () => onStep()]) {
+      const source = new Counting();
+      await expect(all(source.stream({ maxTokens: 9, onStep: callback }))).rejects.toThrow("no callback");
+      expect(source.log).toEqual(["open", "step 0", "fetch 0+1", "close"]);
+    }
   });
 });
 
