@@ -368,6 +368,15 @@ export class Sampler {
     this.destroy();
   }
 
+  /**
+   * Throws what every call would throw now, for those who have work of their own on the device.
+   *
+   * @internal
+   */
+  usable(): void {
+    this.#alive();
+  }
+
   #alive(): void {
     if (this.#destroyed) throw new Error("webgpu-token-sampler: the sampler was destroyed");
     this.#engine.usable();

@@ -1,6 +1,12 @@
 /** Options of the entries behind models: what is wrong with them is said at once, by its name. */
 import { expect, test } from "vitest";
-import { createOrtSampler, generate, type OrtModule, type OrtSession } from "../src/integrations/onnxruntime.ts";
+import {
+  createOrtSampler,
+  generate,
+  type OrtModule,
+  OrtSampler,
+  type OrtSession,
+} from "../src/integrations/onnxruntime.ts";
 import { logitsProcessor } from "../src/integrations/transformers.ts";
 import { logitProcessor } from "../src/integrations/webllm.ts";
 import { createSampler } from "../src/sampler.ts";
@@ -74,4 +80,37 @@ test("what can be read counts, in options and in what they hold, through all ste
   const logits = { dims: [1, 5], data: new Float32Array(5) };
   logitsProcessor(settings)([[1n]], logits);
   expect([...logits.data]).toEqual([-Infinity, -Infinity, -Infinity, 0, -Infinity]);
+});
+
+test.each<[string, boolean, RegExp]>([
+  ["on a device that is lost meanwhile", true, /^the device was lost$/],
+  ["for another reason", false, /^webgpu-token-sampler: the tokens could not be read back\. AbortError/],
+])("a fetch that fails %s says so", async (_, isLost, message) => {
+  let gone = false;
+  let lose = (): void => {};
+  const buffer = { mapAsync: () => Promise.reject(new DOMException("", "AbortError")), destroy: () => {} };
+  const device = {
+    lost: new Promise<void>((resolve) => (lose = resolve)),
+    queue: { submit: () => {} },
+    createBuffer: () => buffer,
+    createCommandEncoder: () => ({ copyBufferToBuffer: () => {}, finish: () => {} }),
+  };
+  const sampler = {
+    maxBatch: 1,
+    vocabSize: 5,
+    logitsType: "float32",
+    encode: () => {},
+    usable: () => {
+      if (gone) throw new Error("the device was lost");
+    },
+  };
+  const one = OrtSampler.create(any({ Tensor: { fromGpuBuffer: () => {} } }), any(device), any(sampler), 1);
+  one.sample(any({ location: "gpu-buffer", type: "float32", dims: [1, 5] }));
+  const fetched = failure(() => one.fetch());
+  setTimeout(() => {
+    gone = isLost;
+    if (isLost) lose();
+  }, 20);
+  expect((await fetched).message).toMatch(message);
+  if (isLost) expect(() => one.sample(any({}))).toThrow(message);
 });

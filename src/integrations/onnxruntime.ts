@@ -96,7 +96,7 @@ export async function createOrtSampler(ort: OrtModule, options: OrtSamplerOption
     throw new RangeError(`keep: expected an integer, 1 or more, got ${show(keep)}`);
   const device = await deviceOf(ort);
   const sampler = await createSampler({ ...rest, device, engine: "webgpu" });
-  return new OrtSampler(ort, device, sampler, keep);
+  return OrtSampler.create(ort, device, sampler, keep);
 }
 
 /** The device that ONNX Runtime made for its first WebGPU session. */
@@ -126,10 +126,8 @@ export class OrtSampler {
   #rows = 0;
   #steps = 0;
   #fetching = false;
-  #destroyed = false;
 
-  /** @internal */
-  constructor(ort: OrtModule, device: GPUDevice, sampler: Sampler, keep: number) {
+  private constructor(ort: OrtModule, device: GPUDevice, sampler: Sampler, keep: number) {
     this.#ort = ort;
     this.device = device;
     this.sampler = sampler;
@@ -143,6 +141,11 @@ export class OrtSampler {
     this.#staging = buffer("onnxruntime staging", size * keep, MAP_READ | COPY_DST);
   }
 
+  /** @internal */
+  static create(ort: OrtModule, device: GPUDevice, sampler: Sampler, keep: number): OrtSampler {
+    return new OrtSampler(ort, device, sampler, keep);
+  }
+
   /**
    * Samples the last position of `[rows, length, vocabulary]` (or `[rows, vocabulary]`) and submits; waits for nothing. The
    * logits may be disposed of as soon as this returns.
@@ -152,7 +155,7 @@ export class OrtSampler {
    * @throws TypeError or RangeError for a tensor or parameters that do not fit, before anything is submitted
    */
   sample(logits: OrtTensor, params: BatchParams = {}): OrtTensor {
-    this.#alive();
+    this.sampler.usable();
     refuseDraws(params);
     if (logits.location !== "gpu-buffer") {
       throw new TypeError(
@@ -188,9 +191,10 @@ export class OrtSampler {
    *
    * @param count how many steps, at most `keep`
    * @returns `[count, rows]`, the latest step last
+   * @throws (as a rejection) RangeError for a count that is not kept; Error when the sampler was destroyed or the device was lost
    */
   async fetch(count = 1): Promise<Uint32Array> {
-    this.#alive();
+    this.sampler.usable();
     const most = Math.min(this.#keep, this.#steps);
     if (!Number.isInteger(count) || count < 1 || count > most) {
       throw new RangeError(`count: expected an integer from 1 to ${most}, the steps that are kept, got ${show(count)}`);
@@ -207,7 +211,7 @@ export class OrtSampler {
     this.device.queue.submit([encoder.finish()]);
     this.#fetching = true;
     try {
-      await this.#staging.mapAsync(MODE_READ, 0, count * row);
+      await this.#staging.mapAsync(MODE_READ, 0, count * row).catch((reason: unknown) => this.#unread(reason));
       const tokens = new Uint32Array(this.#staging.getMappedRange(0, count * row)).slice();
       this.#staging.unmap();
       return tokens;
@@ -218,7 +222,6 @@ export class OrtSampler {
 
   /** Frees the GPU memory; the device stays ONNX Runtime's. */
   destroy(): void {
-    this.#destroyed = true;
     this.sampler.destroy();
     for (const buffer of [this.#ids, this.#log, this.#staging]) buffer.destroy();
   }
@@ -228,8 +231,12 @@ export class OrtSampler {
     this.destroy();
   }
 
-  #alive(): void {
-    if (this.#destroyed) throw new Error("webgpu-token-sampler: the sampler was destroyed");
+  /** Says why nothing was read. A mapping fails when the device is lost, and the news of that may come a moment later. */
+  async #unread(reason: unknown): Promise<never> {
+    this.sampler.usable();
+    await Promise.race([this.device.lost, new Promise((resolve) => setTimeout(resolve, 200))]);
+    this.sampler.usable();
+    throw new Error(`webgpu-token-sampler: the tokens could not be read back. ${String(reason)}`, { cause: reason });
   }
 }
 
