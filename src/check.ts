@@ -16,6 +16,13 @@ export function flagOf(value: boolean | undefined, fallback: boolean, at: string
   return value;
 }
 
+/** A count of what there must be: an integer, 1 or more. */
+export function positive(name: string, value: number): number {
+  if (typeof value !== "number") throw new TypeError(`${name}: expected a number, got ${show(value)}`);
+  if (!Number.isSafeInteger(value) || value < 1) fail(name, value, "an integer, 1 or more");
+  return value;
+}
+
 /** Says which value is not allowed, and what is. */
 export function fail(at: string, value: unknown, allowed: string): never {
   throw new RangeError(`${at}: expected ${allowed}, got ${show(value)}`);
@@ -27,6 +34,11 @@ export function show(value: unknown): string {
   if (typeof value === "bigint") return `${value}n`;
   if (typeof value === "object" && value !== null) return Object.prototype.toString.call(value).slice(8, -1);
   return String(value);
+}
+
+/** Whether a value is a typed array of one of these names, of whichever realm: a frame, or a test's environment, has its own. */
+export function isArrayOf(value: unknown, ...names: readonly string[]): boolean {
+  return ArrayBuffer.isView(value) && names.includes(show(value));
 }
 
 /** A row of the batch. */
@@ -62,8 +74,9 @@ export function encoderOf(encoder: GPUCommandEncoder | undefined): void {
   }
 }
 
-/** One of a few words. */
-export function oneOf<T extends string>(name: string, value: T, allowed: readonly T[]): T {
+/** One of a few words; the first if it is left out. */
+export function oneOf<T extends string>(name: string, value: T | undefined, allowed: readonly T[]): T {
+  if (value === undefined) return allowed[0]!;
   if (allowed.includes(value)) return value;
   const message = `${name}: expected one of ${allowed.map(show).join(", ")}, got ${show(value)}`;
   throw typeof value === "string" ? new RangeError(message) : new TypeError(message);

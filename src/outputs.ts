@@ -92,7 +92,7 @@ const NOTHING: OutputPlan = {
 
 /** Checks what a row is asked for. `at` is how messages name the parameters. */
 export function planOutputs(params: OutputParams, vocabSize: number, at: string): OutputPlan | undefined {
-  const mode = oneOf(`${at}.logprobs`, params.logprobs ?? NOTHING.mode, MODES);
+  const mode = oneOf(`${at}.logprobs`, params.logprobs, MODES);
   const top = numberOf(params.topLogprobs, 0, `${at}.topLogprobs`);
   if (!(Number.isInteger(top) && top >= 0 && top <= MOST_TOP)) {
     fail(`${at}.topLogprobs`, top, `an integer from 0 to ${MOST_TOP}`);

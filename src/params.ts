@@ -209,13 +209,13 @@ function minPDistanceOf(minP: number): number {
  * the sampler was not made for
  */
 export function planRows(
-  params: SamplingParams | readonly SamplingParams[] | undefined,
+  params: SamplingParams | readonly SamplingParams[],
   rows: number,
   vocabSize: number,
   abilities: Abilities = { maxHistory: 0, gpu: false },
 ): RowPlan[] {
   if (!Array.isArray(params)) {
-    const all = (params as SamplingParams | undefined) ?? {};
+    const all = params as SamplingParams;
     const first = able(planRow(all, vocabSize, "params", { index: 0, of: rows }), "params", abilities);
     const plans = new Array<RowPlan>(rows).fill(first);
     // Only masks can differ from row to row.

@@ -2,7 +2,7 @@
  * What a user asks of a row's logits before they are ordered: bans, bias and penalties. Names, validation, and the
  * plan that both engines work with; see "Processed logits" in `docs/rules.md`.
  */
-import { fail, known, numberOf, oneOf, show } from "./check.ts";
+import { fail, flattened, isArrayOf, known, numberOf, oneOf, show } from "./check.ts";
 import { isGPUBuffer } from "./engine.ts";
 import { MAX_FLOAT, NO_TOKEN } from "./reference/numeric.ts";
 import type { GPUBuffer } from "./webgpu-types.ts";
@@ -206,7 +206,7 @@ export function planProcess(
   if (!(repetition > 0)) fail(`${at}.repetitionPenalty`, params.repetitionPenalty, "a finite number above 0");
   const frequency = float(params.frequencyPenalty, 0, `${at}.frequencyPenalty`);
   const presence = float(params.presencePenalty, 0, `${at}.presencePenalty`);
-  const order = oneOf(`${at}.penaltyOrder`, params.penaltyOrder ?? "repetition-first", ORDERS);
+  const order = oneOf(`${at}.penaltyOrder`, params.penaltyOrder, ORDERS);
   const window = count(params.penaltyWindow, `${at}.penaltyWindow`) || WHOLE_HISTORY;
   const dry = dryOf(params.dry, vocabSize, `${at}.dry`);
   const forced = params.forcedToken === undefined ? NO_TOKEN : idOf(params.forcedToken, vocabSize, `${at}.forcedToken`);
@@ -265,7 +265,7 @@ function maskOf(
   if ((data === undefined) === (buffer === undefined)) {
     throw new TypeError(`${at}: expected either data (an array) or buffer (a GPUBuffer)`);
   }
-  if (data !== undefined && !(data instanceof Uint32Array || data instanceof Int32Array)) {
+  if (data !== undefined && !isArrayOf(data, "Uint32Array", "Int32Array")) {
     throw new TypeError(`${at}: expected a Uint32Array or an Int32Array, got ${show(data)}`);
   }
   if (buffer !== undefined) {
@@ -308,17 +308,28 @@ function biasOf(
   at: string,
 ): [ids: Uint32Array, values: Float32Array] {
   if (bias === undefined) return [NO_IDS, new Float32Array(0)];
-  if (typeof bias !== "object" || bias === null || Array.isArray(bias)) {
-    throw new TypeError(`${at}: expected a Map or an object from token id to number, got ${show(bias)}`);
-  }
-  const entries = bias instanceof Map ? [...(bias as ReadonlyMap<number, number>)] : Object.entries(bias);
-  const known = entries.map(([id, value]): [number, number] => {
-    const number = idOf(typeof id === "string" && /^\d+$/.test(id) ? Number(id) : (id as number), vocabSize, at);
-    return [number, float(value as number, 0, `${at}[${number}]`)];
+  const known = biasEntries(bias, at).map(([id, value]): [number, number] => {
+    const number = idOf(id as number, vocabSize, at);
+    return [number, float(value, 0, `${at}[${number}]`)];
   });
   // Adding zero changes nothing.
   const sorted = known.filter(([, value]) => value !== 0).sort(([a], [b]) => a - b);
   return [Uint32Array.from(sorted, ([id]) => id), Float32Array.from(sorted, ([, value]) => value)];
+}
+
+/** What a map or an object has, with the names of the latter as numbers where they are written as numbers are. */
+function biasEntries(bias: NonNullable<ProcessingParams["logitBias"]>, at: string): (readonly [unknown, number])[] {
+  if (typeof bias === "object" && bias !== null) {
+    // Not `instanceof`: maps of other realms, and of libraries, are maps, too.
+    const map = bias as Partial<ReadonlyMap<number, number>>;
+    if (typeof map.get === "function" && typeof map.entries === "function") return [...map.entries()];
+    const parent: unknown = Object.getPrototypeOf(bias);
+    if (parent === null || Object.getPrototypeOf(parent) === null) {
+      const entries = Object.entries(flattened(bias as Readonly<Record<string, number>>, []));
+      return entries.map(([name, value]) => [String(Number(name)) === name ? Number(name) : name, value]);
+    }
+  }
+  throw new TypeError(`${at}: expected a Map or a plain object from token id to number, got ${show(bias)}`);
 }
 
 function badWordsOf(words: ProcessingParams["badWords"], vocabSize: number, at: string): Uint32Array[] {
@@ -380,7 +391,7 @@ function idOf(id: number, vocabSize: number, at: string): number {
 /** Checks a list of token ids and copies it. */
 export function idsOf(list: TokenList | undefined, vocabSize: number, at: string): Uint32Array {
   if (list === undefined) return NO_IDS;
-  if (!Array.isArray(list) && !(list instanceof Uint32Array) && !(list instanceof Int32Array)) {
+  if (!Array.isArray(list) && !isArrayOf(list, "Uint32Array", "Int32Array")) {
     throw new TypeError(`${at}: expected an array of token ids, got ${show(list)}`);
   }
   return Uint32Array.from(list as readonly number[], (id) => idOf(id, vocabSize, at));

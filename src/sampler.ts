@@ -8,7 +8,7 @@ import {
   type SampleResult,
   type TokensView,
 } from "./engine.ts";
-import { known, oneOf, show } from "./check.ts";
+import { isArrayOf, known, oneOf, show } from "./check.ts";
 import { TokenHistory } from "./history.ts";
 import { refuseOutputs } from "./outputs.ts";
 import { SamplerState } from "./state.ts";
@@ -122,10 +122,10 @@ export async function createSampler(options: SamplerOptions): Promise<Sampler> {
     [CHUNK],
   );
   const vocabSize = integer("vocabSize", options.vocabSize, 1, MAX_VOCAB_SIZE);
-  const maxBatch = integer("maxBatch", options.maxBatch ?? 1, 1, 2 ** 24);
-  const wanted = oneOf("engine", options.engine ?? "auto", ["auto", "webgpu", "cpu"]);
-  const logitsType = oneOf("logitsType", options.logitsType ?? "float32", ["float32", "float16", "bfloat16"]);
-  const maxHistory = integer("maxHistory", options.maxHistory ?? 0, 0, MAX_HISTORY);
+  const maxBatch = integer("maxBatch", options.maxBatch, 1, 2 ** 24, 1);
+  const wanted = oneOf("engine", options.engine, ["auto", "webgpu", "cpu"]);
+  const logitsType = oneOf("logitsType", options.logitsType, ["float32", "float16", "bfloat16"]);
+  const maxHistory = integer("maxHistory", options.maxHistory, 0, MAX_HISTORY, 0);
   if (
     options.device !== undefined &&
     typeof (options.device as { createBuffer?: unknown } | null)?.createBuffer !== "function"
@@ -312,7 +312,7 @@ export class Sampler {
   encodeRenormalize(encoder: GPUCommandEncoder, target: RenormalizeTarget, params: BatchParams = {}): void {
     this.#writeTarget(encoder, target);
     known("target", target, ["logits", "output", "outputOffset", "outputRowStride", "outputType"]);
-    const type = oneOf("outputType", target.outputType ?? "float32", ["float32", "float16"]);
+    const type = oneOf("outputType", target.outputType, ["float32", "float16"]);
     this.#encodeWrite(encoder, target, params, type);
   }
 
@@ -339,8 +339,8 @@ export class Sampler {
     usable("output", output);
     if (output === view.source) throw new TypeError("output: expected another buffer than that of the logits");
     const bytes = type === "logits" ? bytesPerLogit(this.logitsType) : type === "float32" ? 4 : 2;
-    const offset = integer("outputOffset", outputOffset ?? 0, 0, Number.MAX_SAFE_INTEGER);
-    const rowStride = integer("outputRowStride", outputRowStride ?? this.vocabSize, this.vocabSize, 2 ** 32 - 1);
+    const offset = integer("outputOffset", outputOffset, 0, Number.MAX_SAFE_INTEGER, 0);
+    const rowStride = integer("outputRowStride", outputRowStride, this.vocabSize, 2 ** 32 - 1, this.vocabSize);
     const end = (offset + (view.rows - 1) * rowStride + this.vocabSize) * bytes;
     // Storage is bound in whole words.
     if (Math.ceil(end / 4) * 4 > output.size) {
@@ -393,16 +393,20 @@ export class Sampler {
       );
     }
     known("logits", layout, ["data", "buffer", "offset", "rowStride", "rows", "rowMap"]);
-    const source = layout.buffer ?? layout.data;
-    if (source === undefined || (layout.buffer !== undefined && layout.data !== undefined)) {
+    const given = layout.buffer ?? layout.data;
+    if (given === undefined || (layout.buffer !== undefined && layout.data !== undefined)) {
       throw new TypeError("logits: expected either data (an array) or buffer (a GPUBuffer)");
     }
-    const length = isGPUBuffer(source) ? this.#bufferLength(source) : this.#arrayLength(source);
-    const offset = integer("logits.offset", layout.offset ?? 0, 0, Number.MAX_SAFE_INTEGER);
-    const rowStride = integer("logits.rowStride", layout.rowStride ?? this.vocabSize, this.vocabSize, 2 ** 32 - 1);
+    const source = isGPUBuffer(given) ? given : this.#array(given);
+    const length = isGPUBuffer(source) ? this.#bufferLength(source) : source.length;
+    const offset = integer("logits.offset", layout.offset, 0, Number.MAX_SAFE_INTEGER, 0);
+    const rowStride = integer("logits.rowStride", layout.rowStride, this.vocabSize, 2 ** 32 - 1, this.vocabSize);
     const fitting =
       offset + this.vocabSize > length ? 0 : Math.floor((length - offset - this.vocabSize) / rowStride) + 1;
     const mapped = layout.rowMap !== undefined;
+    if (Array.isArray(params) && params.length === 0) {
+      throw new RangeError("params: expected one object for all rows or an array with one per row, got an empty array");
+    }
     const implied =
       isGPUBuffer(source) && Array.isArray(params) && !mapped ? (params as readonly unknown[]).length : fitting;
     const most = mapped ? Number.MAX_SAFE_INTEGER : this.maxBatch;
@@ -429,7 +433,7 @@ export class Sampler {
 
   /** A checked copy: the caller may change what it has given before all of it was used. */
   #rowMap(rowMap: readonly number[] | Uint32Array, rows: number): Uint32Array {
-    if (!Array.isArray(rowMap) && !(rowMap instanceof Uint32Array)) {
+    if (!Array.isArray(rowMap) && !isArrayOf(rowMap, "Uint32Array")) {
       throw new TypeError(`logits.rowMap: expected an array of integers or a Uint32Array, got ${show(rowMap)}`);
     }
     if (rowMap.length < 1 || rowMap.length > this.maxBatch) {
@@ -438,12 +442,12 @@ export class Sampler {
     return Uint32Array.from(rowMap, (row: number, index) => integer(`logits.rowMap[${index}]`, row, 0, rows - 1));
   }
 
-  #arrayLength(data: Float32Array | Uint16Array): number {
-    const expected = this.logitsType === "float32" ? Float32Array : Uint16Array;
-    if (!(data instanceof expected)) {
-      throw new TypeError(`logits: expected a ${expected.name} for logitsType "${this.logitsType}", got ${show(data)}`);
-    }
-    return data.length;
+  /** The logits as an array of this realm: the engines ask what it is an instance of. */
+  #array(data: Float32Array | Uint16Array): Float32Array | Uint16Array {
+    const Expected = this.logitsType === "float32" ? Float32Array : Uint16Array;
+    if (data instanceof Expected) return data;
+    if (isArrayOf(data, Expected.name)) return new Expected(data.buffer as ArrayBuffer, data.byteOffset, data.length);
+    throw new TypeError(`logits: expected a ${Expected.name} for logitsType "${this.logitsType}", got ${show(data)}`);
   }
 
   #bufferLength(buffer: GPUBuffer): number {
@@ -459,8 +463,8 @@ export class Sampler {
     if (!isGPUBuffer(tokens)) throw new TypeError(`tokens: expected a GPUBuffer, got ${show(tokens)}`);
     usable("tokens", tokens);
     if (tokens === logits.source) throw new TypeError("tokens: expected another buffer than that of the logits");
-    const words = oneOf("tokensType", tokensType ?? "uint32", ["uint32", "int64"]) === "int64" ? 2 : 1;
-    const offset = integer("tokensOffset", tokensOffset ?? 0, 0, Number.MAX_SAFE_INTEGER);
+    const words = oneOf("tokensType", tokensType, ["uint32", "int64"]) === "int64" ? 2 : 1;
+    const offset = integer("tokensOffset", tokensOffset, 0, Number.MAX_SAFE_INTEGER, 0);
     const count = logits.rows * draws;
     if ((offset + count) * words * 4 > tokens.size) {
       throw new RangeError(
@@ -486,7 +490,9 @@ function described(name: string, value: object, expected: string): void {
   }
 }
 
-function integer(name: string, value: number, least: number, most: number): number {
+/** An integer, or the default if it is left out and there is one. */
+function integer(name: string, value: number | undefined, least: number, most: number, fallback?: number): number {
+  if (value === undefined && fallback !== undefined) return fallback;
   if (typeof value !== "number") throw new TypeError(`${name}: expected a number, got ${show(value)}`);
   if (!Number.isInteger(value) || value < least || value > most) {
     throw new RangeError(`${name}: expected an integer from ${least} to ${most}, got ${show(value)}`);

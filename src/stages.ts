@@ -323,7 +323,7 @@ function orderOf(
   at: string,
 ): readonly StageName[] {
   if (!Array.isArray(order)) {
-    const name = (order ?? "transformers") as string;
+    const name = (order === undefined ? "transformers" : order) as string;
     if (typeof name === "string" && Object.hasOwn(PRESETS, name)) return PRESETS[name]!;
     const error = `${at}: expected one of ${Object.keys(PRESETS).map(show).join(", ")}, or a list of stages, got ${show(order)}`;
     throw typeof order === "string" ? new RangeError(error) : new TypeError(error);

@@ -1,4 +1,5 @@
 /** Options of the entries behind models: what is wrong with them is said at once, by its name. */
+import { runInNewContext } from "node:vm";
 import { expect, test } from "vitest";
 import {
   createOrtSampler,
@@ -14,6 +15,8 @@ import { failure } from "./support/failure.ts";
 
 const any = (value: unknown): never => value as never;
 const ort = {} as OrtModule;
+const device = { createBuffer: () => {}, limits: { maxBufferSize: 2 ** 28 } };
+const withDevice = { env: { webgpu: { device } } } as unknown as OrtModule;
 const session = { inputNames: [] } as unknown as OrtSession;
 
 test.each<[string, () => unknown, RegExp]>([
@@ -34,6 +37,16 @@ test.each<[string, () => unknown, RegExp]>([
     // oxlint-disable-next-line no-sparse-arrays
     () => generate(ort, session, any({ prompt: [1, , 2], maxTokens: 1 })),
     /^prompt: .* in row 0, got Array/,
+  ],
+  [
+    "generate: fetchEvery without a cache",
+    () => generate(ort, session, any({ prompt: [1], maxTokens: 1, fetchEvery: 0 })),
+    /^fetchEvery: expected an integer, 1 or more, got 0/,
+  ],
+  [
+    "onnxruntime: more steps than a buffer holds",
+    () => createOrtSampler(withDevice, { vocabSize: 5, maxBatch: 2, keep: 2 ** 40 }),
+    /^keep: 1099511627776 steps of 2 row\(s\) take 8796093022208 bytes, but the device's maxBufferSize is 268435456$/,
   ],
   ["onnxruntime: no options", () => createOrtSampler(ort, any(undefined)), /^options: expected an object/],
   ["onnxruntime: unknown", () => createOrtSampler(ort, any({ vocabSize: 3, rows: 2 })), /^options\.rows: unknown/],
@@ -77,7 +90,8 @@ test("what can be read counts, in options and in what they hold, through all ste
   ]);
 
   const settings = Object.assign(Object.create({ forced_token: 3 }), { temperature: 0 }) as object;
-  const logits = { dims: [1, 5], data: new Float32Array(5) };
+  // A page's test environment may have arrays of its own.
+  const logits = { dims: [1, 5], data: runInNewContext("new Float32Array(5)") as Float32Array };
   logitsProcessor(settings)([[1n]], logits);
   expect([...logits.data]).toEqual([-Infinity, -Infinity, -Infinity, 0, -Infinity]);
 });

@@ -1,4 +1,5 @@
 /** The interface of processed logits on the CPU engine: every bad input by name, masks, and the history. */
+import { runInNewContext } from "node:vm";
 import { describe, expect, test } from "vitest";
 import { createSampler, type Sampler, type SamplingParams } from "../src/index.ts";
 import { failure } from "./support/failure.ts";
@@ -20,11 +21,17 @@ describe("bad parameters name the parameter and the value", () => {
     [{ presencePenalty: 1e39 }, RangeError, /params\.presencePenalty: .*got 1e\+39/],
     [{ penaltyOrder: any("additive") }, RangeError, /params\.penaltyOrder: .*got "additive"/],
     [{ penaltyOrder: any(3) }, TypeError, /params\.penaltyOrder: .*got 3/],
+    [{ penaltyOrder: any(null) }, TypeError, /params\.penaltyOrder: .*got null/],
     [{ penaltyWindow: -1 }, RangeError, /params\.penaltyWindow: .*got -1/],
     [{ logitBias: { 70: 1 } }, RangeError, /params\.logitBias: expected token ids from 0 to 69, got 70/],
     [{ logitBias: any({ one: 1 }) }, TypeError, /params\.logitBias: expected token ids, got "one"/],
     [{ logitBias: { 3: -Infinity } }, RangeError, /params\.logitBias\[3\]: expected a finite number, got -Infinity/],
-    [{ logitBias: any([1, 2]) }, TypeError, /params\.logitBias: expected a Map or an object/],
+    [{ logitBias: any([1, 2]) }, TypeError, /params\.logitBias: expected a Map or a plain object.*got Array/],
+    [{ logitBias: any(new Set([5])) }, TypeError, /params\.logitBias: .*got Set/],
+    [{ logitBias: new Float32Array(V) }, TypeError, /params\.logitBias: .*got Float32Array/],
+    [{ logitBias: any(Object.create({ 5: 1 })) }, TypeError, /params\.logitBias: .*got Object/],
+    [{ logitBias: any({ "1": 1, "01": 200 }) }, TypeError, /params\.logitBias: expected token ids, got "01"/],
+    [{ logitBias: any(new Map([["1", 1]])) }, TypeError, /params\.logitBias: expected token ids, got "1"/],
     [{ suppressTokens: [1, 70] }, RangeError, /params\.suppressTokens: .*got 70/],
     [{ suppressTokens: any(new Set([1])) }, TypeError, /params\.suppressTokens: expected an array of token ids/],
     [{ forcedToken: -1 }, RangeError, /params\.forcedToken: .*got -1/],
@@ -110,6 +117,27 @@ describe("bad parameters name the parameter and the value", () => {
     }
     expect((await failure(() => sampler(2 ** 20))).message).toMatch(/maxHistory: .*to 1048575, got 1048576/);
   });
+});
+
+test("arrays and maps of another realm are arrays and maps", async () => {
+  const cpu = await sampler(0);
+  const there = (code: string): never => runInNewContext(code) as never;
+  const five = `new Uint32Array(${W}).fill(0).map((_, word) => (word === 0 ? 32 : 0))`;
+  const { tokens } = await cpu.sample(logits, [
+    { allowedTokens: there(five) },
+    { logitBias: there("new Map([[6, 1000]])") },
+    { logitBias: there("({ 7: 1000 })"), suppressTokens: there("Uint32Array.of(8)") },
+  ]);
+  expect([...tokens]).toEqual([5, 6, 7]);
+  const other = there(`Float32Array.from([${Array.from(logits).join()}])`) as Float32Array;
+  expect(other).not.toBeInstanceOf(Float32Array);
+  const params = { seed: 1n, position: 0 };
+  for (const layout of [other, { data: other, rowMap: there("Uint32Array.of(0, 1, 2)") }]) {
+    expect(await cpu.sample(layout, params)).toEqual(await cpu.sample(logits, params));
+  }
+  const halves = await createSampler({ vocabSize: 2, engine: "cpu", logitsType: "float16" });
+  const greedy = await halves.sample(there("Uint16Array.of(0, 0x3c00)"), { temperature: 0 });
+  expect([...greedy.tokens]).toEqual([1]);
 });
 
 test("one mask for all rows, one for each, and masks inside something larger", async () => {

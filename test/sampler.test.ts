@@ -31,6 +31,8 @@ describe("bad parameters name the parameter and the value", () => {
     ["seed as text", { seed: "7" as unknown as bigint }, TypeError, /params\.seed: .*got "7"/],
     ["negative position", { position: -3 }, RangeError, /params\.position: .*got -3/],
     ["unknown order", { order: "hf" as "vllm" }, RangeError, /params\.order: .*got "hf"/],
+    ["order null", { order: null as unknown as "vllm" }, TypeError, /params\.order: .*got null/],
+    ["logprobs null", { logprobs: null as unknown as "raw" }, TypeError, /params\.logprobs: .*got null/],
     ["order as number", { order: 1 as unknown as "vllm" }, TypeError, /params\.order: .*got 1/],
     ["unknown name", { top_p: 0.9 } as SamplingParams, TypeError, /params\.top_p: unknown parameter/],
     ["typicalP above 1", { typicalP: 1.1 }, RangeError, /params\.typicalP: .*from 0 to 1, got 1.1/],
@@ -140,12 +142,17 @@ describe("bad parameters name the parameter and the value", () => {
     const error = await failure(async () => (await cpu()).sample(logits, [{}, {}]));
     expect(error).toBeInstanceOf(RangeError);
     expect(error.message).toMatch(/params: .*array of 4, got an array of 2/);
+    const empty = await failure(async () => (await cpu()).sample(logits, []));
+    expect(empty.message).toMatch(/^params: .*got an empty array/);
   });
 
   test("not an object", async () => {
     const error = await failure(async () => (await cpu()).sample(logits, 7 as unknown as SamplingParams));
     expect(error).toBeInstanceOf(TypeError);
     expect(error.message).toMatch(/params: .*got 7/);
+    const none = await failure(async () => (await cpu()).sample(logits, null as unknown as SamplingParams));
+    expect(none).toBeInstanceOf(TypeError);
+    expect(none.message).toMatch(/^params: expected an object of sampling parameters, got null/);
   });
 
   test("nothing is lost: the next call is as if the bad one had not been", async () => {
@@ -167,6 +174,8 @@ describe("bad options", () => {
     ["fractional vocabulary", { vocabSize: 1.5 }, RangeError, /vocabSize: .*got 1.5/],
     ["no vocabulary", {}, TypeError, /vocabSize: .*got undefined/],
     ["maxBatch 0", { vocabSize: 5, maxBatch: 0 }, RangeError, /maxBatch: .*got 0/],
+    ["maxBatch null", { vocabSize: 5, maxBatch: null }, TypeError, /^maxBatch: .*got null/],
+    ["engine null", { vocabSize: 5, engine: null }, TypeError, /^engine: .*got null/],
     ["unknown engine", { vocabSize: 5, engine: "gpu" }, RangeError, /engine: .*got "gpu"/],
     ["unknown type", { vocabSize: 5, logitsType: "float64" }, RangeError, /logitsType: .*got "float64"/],
     ["not a device", { vocabSize: 5, device: {} }, TypeError, /device: .*got Object/],
@@ -202,6 +211,7 @@ describe("bad logits", () => {
     ["more rows than maxBatch", new Float32Array(5 * V), RangeError, /logits: got 5 rows, but maxBatch is 4/],
     ["rows over maxBatch", { data: new Float32Array(9 * V), rows: 5 }, RangeError, /logits\.rows: .*to 4, got 5/],
     ["offset behind the end", { data: logits, offset: 4 * V }, RangeError, /logits: .*offset 1200/],
+    ["offset null", { data: logits, offset: null } as object, TypeError, /logits\.offset: .*got null/],
     ["negative offset", { data: logits, offset: -1 }, RangeError, /logits\.offset: .*got -1/],
     ["fractional offset", { data: logits, offset: 0.5 }, RangeError, /logits\.offset: .*got 0.5/],
     ["stride under a row", { data: logits, rowStride: V - 1 }, RangeError, /logits\.rowStride: .*got 299/],

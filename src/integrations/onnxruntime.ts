@@ -6,7 +6,7 @@
  *
  * @module
  */
-import { flattened, known, show } from "../check.ts";
+import { flattened, known, positive, show } from "../check.ts";
 import { refuseOutputs } from "../outputs.ts";
 import { PARAM_NAMES, planRows, refuseDraws, type SamplingParams } from "../params.ts";
 import { MAX_HISTORY } from "../processing.ts";
@@ -92,9 +92,15 @@ export interface OrtSamplerOptions {
 export async function createOrtSampler(ort: OrtModule, options: OrtSamplerOptions): Promise<OrtSampler> {
   const names = ["vocabSize", "maxBatch", "logitsType", "maxHistory", "keep"];
   const { keep = 1, ...rest } = known("options", options, names);
-  if (!Number.isSafeInteger(keep) || keep < 1)
-    throw new RangeError(`keep: expected an integer, 1 or more, got ${show(keep)}`);
+  positive("keep", keep);
   const device = await deviceOf(ort);
+  const { maxBatch = 1 } = rest;
+  const [bytes, most] = [4 * maxBatch * keep, device.limits.maxBufferSize];
+  if (bytes > most) {
+    throw new RangeError(
+      `keep: ${keep} steps of ${maxBatch} row(s) take ${bytes} bytes, but the device's maxBufferSize is ${most}`,
+    );
+  }
   const sampler = await createSampler({ ...rest, device, engine: "webgpu" });
   return OrtSampler.create(ort, device, sampler, keep);
 }
@@ -312,8 +318,9 @@ export function generate(
       throw new TypeError(`prompt: expected an array of one or more token ids in row ${row}, got ${show(ids)}`);
     }
   }
-  const fetchEvery = hasCache(session) ? (stream.fetchEvery ?? 1) : 1;
-  const { maxTokens } = stream;
+  const { maxTokens, fetchEvery: asked = 1 } = stream;
+  positive("fetchEvery", asked);
+  const fetchEvery = hasCache(session) ? asked : 1;
   const keep = Math.min(fetchEvery, maxTokens);
   return streamTokens(() => new Decoder(ort, session, rows, { params, vocabSize, padToken, keep, maxTokens }), {
     ...stream,

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { known, show } from "../check.ts";
+import { known, positive, show } from "../check.ts";
 import { NO_TOKEN } from "../reference/numeric.ts";
 import type { AbortSignal } from "../webgpu-types.ts";
 import { STREAM_OPTIONS } from "./stream-options.ts";
@@ -87,11 +87,8 @@ interface Checked {
 function checked(options: StreamOptions): Checked {
   known("options", options, STREAM_OPTIONS);
   const { maxTokens, fetchEvery = 1, stopTokens = [], signal, onStep } = options;
-  for (const [name, value] of Object.entries({ maxTokens, fetchEvery })) {
-    if (typeof value !== "number") throw new TypeError(`${name}: expected a number, got ${show(value)}`);
-    if (!Number.isSafeInteger(value) || value < 1)
-      throw new RangeError(`${name}: expected an integer, 1 or more, got ${value}`);
-  }
+  positive("maxTokens", maxTokens);
+  positive("fetchEvery", fetchEvery);
   if (typeof (stopTokens as Partial<Iterable<number>> | null)?.[Symbol.iterator] !== "function") {
     throw new TypeError(`stopTokens: expected token ids, got ${show(stopTokens)}`);
   }

@@ -6,7 +6,7 @@
  *
  * @module
  */
-import { flattened, known, show } from "../check.ts";
+import { flattened, isArrayOf, known, show } from "../check.ts";
 import { PARAM_NAMES, type SamplingParams } from "../params.ts";
 import { type Row, RowSampler } from "./keep-sampled.ts";
 
@@ -65,8 +65,9 @@ export function logitsProcessor(
   let prompts: readonly number[] = [];
   let texts: readonly (readonly bigint[])[] = [];
   const process = <T extends LogitsTensor>(inputIds: readonly (readonly bigint[])[], logits: T): T => {
-    const { data, dims } = logits;
-    if (!(data instanceof Float32Array)) throw new TypeError(`logits: expected a float32 tensor, got ${show(data)}`);
+    const { dims } = logits;
+    const data = logits.data as Float32Array;
+    if (!isArrayOf(data, "Float32Array")) throw new TypeError(`logits: expected a float32 tensor, got ${show(data)}`);
     const vocabSize = dims.at(-1)!;
     if (data.length !== inputIds.length * vocabSize) {
       throw new RangeError(
