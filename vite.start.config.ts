@@ -1,6 +1,6 @@
 import { defineConfig } from "vite";
 
-/** Bundles the terminal demo for Node. It imports the library by its name, as built, like any other user. */
+/** Bundles the terminal demo for Node. It imports the library as built, from beside it: see `scripts/start.mjs`. */
 export default defineConfig({
   build: {
     ssr: "demo/generate/main.ts",
@@ -8,7 +8,7 @@ export default defineConfig({
     target: "node20",
     rollupOptions: {
       external: ["webgpu", "webgpu-token-sampler"],
-      output: { entryFileNames: "main.mjs" },
+      output: { entryFileNames: "main.mjs", paths: { "webgpu-token-sampler": "./package/index.js" } },
     },
   },
 });

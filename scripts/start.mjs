@@ -1,12 +1,14 @@
 /** Builds the library and the terminal demo, quietly, and runs the demo. Arguments go on to it. */
 import { spawnSync } from "node:child_process";
 
+// The library beside the demo, and not in dist/, which is what `npm run build` has made.
 const quiet = [
-  ["node_modules/vite/bin/vite.js", "build", "--logLevel", "error"],
-  ["node_modules/vite/bin/vite.js", "build", "--config", "vite.start.config.ts", "--logLevel", "error"],
+  ["--config", "vite.start.config.ts"],
+  ["--outDir", ".start/package"],
 ];
 for (const args of quiet) {
-  const { status, stdout, stderr } = spawnSync(process.execPath, args, { encoding: "utf8" });
+  const command = ["node_modules/vite/bin/vite.js", "build", ...args, "--logLevel", "error"];
+  const { status, stdout, stderr } = spawnSync(process.execPath, command, { encoding: "utf8" });
   if (status !== 0) {
     process.stderr.write(stdout + stderr);
     process.exit(status ?? 1);
