@@ -3,28 +3,32 @@
  * lie. Same models, same run, same tokens; a difference ends it with an error.
  *
  *   npm run bench:onnxruntime -- --steps 48 --rounds 5 --batch 1,8 --vocab 128256 --hardware
+ *
+ *   --steps N      tokens of a row in a round (48)
+ *   --rounds N     measurements of every loop, in turn (5)
+ *   --batch N,…    rows (1,8)
+ *   --vocab N      tokens of the model with thin matrices (128256)
+ *   --hardware     use the GPU, not the software adapter
  */
 import { cpus } from "node:os";
 import { fileURLToPath } from "node:url";
-import { parseArgs } from "node:util";
 import { chromium } from "playwright";
 import { createServer } from "vite";
 import { chromiumFlags, findBrowser } from "./browser.mjs";
+import { commandLine, count } from "./command-line.mjs";
 
-const { values } = parseArgs({
-  options: {
-    steps: { type: "string", default: "48" },
-    rounds: { type: "string", default: "5" },
-    batch: { type: "string", default: "1,8" },
-    vocab: { type: "string", default: "128256" },
-    hardware: { type: "boolean", default: false },
-  },
+const { values } = commandLine(import.meta.filename, {
+  steps: { type: "string", default: "48" },
+  rounds: { type: "string", default: "5" },
+  batch: { type: "string", default: "1,8" },
+  vocab: { type: "string", default: "128256" },
+  hardware: { type: "boolean", default: false },
 });
 const options = {
-  steps: Number(values.steps),
-  rounds: Number(values.rounds),
-  vocab: Number(values.vocab),
-  batches: values.batch.split(",").map(Number),
+  steps: count("steps", values.steps),
+  rounds: count("rounds", values.rounds),
+  vocab: count("vocab", values.vocab),
+  batches: values.batch.split(",").map((rows) => count("batch", rows)),
 };
 const source = (path) => fileURLToPath(new URL(`../src/${path}`, import.meta.url));
 const server = await createServer({

@@ -7,6 +7,11 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { load } from "./bench-page.mjs";
+import { commandLine, refuse } from "./command-line.mjs";
+
+const { positionals: given } = commandLine(import.meta.filename, {}, true);
+const missing = given.find((file) => !existsSync(file));
+if (missing !== undefined) refuse(`There is no file ${missing}`);
 
 const FOLDER = "bench/results";
 const ORDER = ["peers", "limit", "growth"];
@@ -15,19 +20,12 @@ const { reportPage } = await load("./bench/report/page.ts");
 const { readmeSection, replaceSection, reportMarkdown } = await load("./bench/report/markdown.ts");
 const { kindOf } = await load("./bench/report/figures.ts");
 
-const given = process.argv.slice(2);
-if (given.includes("--help")) {
-  console.log(
-    `Usage: npm run bench:report [-- FILE…]\n\nReads results (all JSON files of ${FOLDER}) and writes the report there.`,
-  );
+const files = given.length > 0 ? given : jsonFiles();
+if (files.length === 0) {
+  console.error(`There is no result in ${FOLDER}. Make one: npm run bench:peers`);
+  process.exitCode = 1;
 } else {
-  const files = given.length > 0 ? given : jsonFiles();
-  if (files.length === 0) {
-    console.error(`There is no result in ${FOLDER}. Make one: npm run bench:peers`);
-    process.exitCode = 1;
-  } else {
-    report(files);
-  }
+  report(files);
 }
 
 function jsonFiles() {

@@ -7,6 +7,16 @@
  *   npm run test:everywhere -- --update        writes the reference's digests into test/everywhere/digest.json
  *   npm run test:everywhere -- --brief --jobs 2 --require dawn,chromium,deno-swiftshader
  *
+ *   --only NAME,…          these runtimes (all)
+ *   --require NAME,…       these must be there, and right
+ *   --configuration WORDS  configurations with these words in their name (all)
+ *   --brief                a few configurations
+ *   --rounds N             as many times (1)
+ *   --jobs N               runtimes that run side by side (1)
+ *   --timeout SECONDS      for one runtime (900)
+ *   --json FILE            write the results there
+ *   --hardware             leave the adapter to the runtime
+ *
  * A runtime that is not installed is reported, and is a failure if it is required.
  */
 import { spawn } from "node:child_process";
@@ -15,10 +25,10 @@ import { createServer } from "node:http";
 import { tmpdir, type as systemName } from "node:os";
 import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
-import { parseArgs } from "node:util";
 import { chromium } from "playwright";
 import { launch } from "puppeteer-core";
 import { chromiumFlags, findBrowser } from "./browser.mjs";
+import { commandLine, count, refuse } from "./command-line.mjs";
 import { lavapipe, onPath, swiftShader } from "./drivers.mjs";
 import { BUNDLE, bundle } from "./everywhere-bundle.mjs";
 
@@ -28,23 +38,22 @@ const RUNNER = "scripts/everywhere-run.mjs";
 /** Thrown where a runtime cannot run here; the message says why. */
 class Missing extends Error {}
 
-const { values: options } = parseArgs({
-  options: {
-    only: { type: "string" },
-    require: { type: "string" },
-    configuration: { type: "string" },
-    brief: { type: "boolean", default: false },
-    rounds: { type: "string", default: "1" },
-    jobs: { type: "string", default: "1" },
-    timeout: { type: "string", default: "900" },
-    json: { type: "string" },
-    hardware: { type: "boolean", default: false },
-    update: { type: "boolean", default: false },
-    help: { type: "boolean", default: false },
-  },
+const { values: options } = commandLine(import.meta.filename, {
+  only: { type: "string" },
+  require: { type: "string" },
+  configuration: { type: "string" },
+  brief: { type: "boolean", default: false },
+  rounds: { type: "string", default: "1" },
+  jobs: { type: "string", default: "1" },
+  timeout: { type: "string", default: "900" },
+  json: { type: "string" },
+  hardware: { type: "boolean", default: false },
+  update: { type: "boolean", default: false },
 });
+const jobs = count("jobs", options.jobs);
+const timeout = 1000 * count("timeout", options.timeout);
 const listed = (text) => text?.split(",").map((name) => name.trim());
-const asked = { only: options.configuration, rounds: Number(options.rounds), brief: options.brief };
+const asked = { only: options.configuration, rounds: count("rounds", options.rounds), brief: options.brief };
 
 /** Every runtime: how it is called, and how the suite is run in it. */
 const runtimes = {
@@ -58,20 +67,11 @@ const runtimes = {
   "firefox-lavapipe": (log) => inFirefox(log, lavapipe),
 };
 
-if (options.help) {
-  console.log(
-    readFileSync(import.meta.filename, "utf8")
-      .split("*/")[0]
-      .replaceAll(/^(\/\*\*| \*) ?/gm, ""),
-  );
-  process.exit(0);
-}
 const names = options.update ? ["reference"] : (listed(options.only) ?? Object.keys(runtimes));
 const required = listed(options.require) ?? [];
 for (const name of [...names, ...required]) {
   if (!Object.hasOwn(runtimes, name)) {
-    console.error(`There is no runtime "${name}"; there are ${Object.keys(runtimes).join(", ")}.`);
-    process.exit(2);
+    refuse(`There is no runtime "${name}"; there are ${Object.keys(runtimes).join(", ")}`);
   }
 }
 
@@ -81,7 +81,7 @@ if (names.some((name) => /chromium|dawn|swiftshader/.test(name))) console.log(`B
 
 const rows = [];
 const waiting = [...names.entries()];
-await Promise.all(Array.from({ length: Number(options.jobs) }, oneAfterTheOther));
+await Promise.all(Array.from({ length: jobs }, oneAfterTheOther));
 for (const name of required) {
   if (!names.includes(name)) rows.push({ name, version: "", adapter: "", verdict: "FAILED", details: ["left out"] });
 }
@@ -174,7 +174,7 @@ function inProcess(log, command, args, environment) {
     const child = spawn(command, args, {
       env: { ...process.env, ...environment },
       stdio: ["ignore", "pipe", "pipe"],
-      timeout: 1000 * Number(options.timeout),
+      timeout,
     });
     let report;
     const said = [];
@@ -229,12 +229,12 @@ async function inFirefox(log, driver) {
       executablePath: path,
       headless: true,
       userDataDir: profile,
-      protocolTimeout: 1000 * Number(options.timeout),
+      protocolTimeout: timeout,
       env,
       extraPrefsFirefox: { "dom.webgpu.enabled": true, "gfx.webgpu.ignore-blocklist": true },
     });
     const page = await browser.newPage();
-    page.setDefaultTimeout(1000 * Number(options.timeout));
+    page.setDefaultTimeout(timeout);
     return { version: await browser.version(), report: await inPage(log, page) };
   } finally {
     await browser?.close();
@@ -244,10 +244,9 @@ async function inFirefox(log, driver) {
 
 /** Playwright itself waits for a page's work as long as it takes. */
 async function inTime(work) {
-  const { timeout } = options;
   let timer;
   const late = new Promise((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`not done after ${timeout} s`)), 1000 * Number(timeout));
+    timer = setTimeout(() => reject(new Error(`not done after ${timeout / 1000} s`)), timeout);
   });
   try {
     return await Promise.race([work, late]);

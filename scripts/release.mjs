@@ -2,11 +2,13 @@
  * Releases the version that package.json names: checks, runs everything that CI runs, and rehearses the publication. Only
  * with --publish is it real, and then only where npm can prove which commit and which build it comes from.
  *
- *   npm run release [-- --publish]
+ *   npm run release                rehearses
+ *   npm run release -- --publish   publishes
  */
 import { execFileSync, spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
+import { commandLine } from "./command-line.mjs";
 
 /**
  * What stands in the way of a release, in words.
@@ -64,7 +66,7 @@ export function auditObstacle(status, output) {
 }
 
 function main() {
-  const publish = process.argv.includes("--publish");
+  const { publish } = commandLine(import.meta.filename, { publish: { type: "boolean", default: false } }).values;
   const git = (...args) => execFileSync("git", args, { encoding: "utf8" });
   const found = obstacles({
     manifest: JSON.parse(readFileSync("package.json", "utf8")),
