@@ -38,22 +38,29 @@ export async function gpuDrawer(gpu: Gpu, logits: Float32Array): Promise<Drawer>
   device.queue.writeBuffer(source, 0, rows);
   const tokens = buffer("tokens", 4 * most, GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC);
   const readback = buffer("readback", 4 * most, GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST);
+  const drawNow = async (params: SamplingParams, from: number, count: number): Promise<Uint32Array> => {
+    const encoder = device.createCommandEncoder({ label: "page.draw" });
+    for (let first = 0; first < count; first += ROWS) {
+      const rows = Math.min(ROWS, count - first);
+      const target = { logits: { buffer: source, rows }, tokens, tokensOffset: first };
+      sampler.encode(encoder, target, positions(params, from + first, rows));
+    }
+    encoder.copyBufferToBuffer(tokens, 0, readback, 0, 4 * count);
+    device.queue.submit([encoder.finish()]);
+    await readback.mapAsync(GPUMapMode.READ, 0, 4 * count);
+    const drawn = new Uint32Array(readback.getMappedRange(0, 4 * count)).slice();
+    readback.unmap();
+    return drawn;
+  };
+  let last: Promise<unknown> = Promise.resolve();
   return {
     engine: "webgpu",
     most,
     lost: () => gpu.lost() !== undefined,
-    async draw(params, from, count) {
-      const encoder = device.createCommandEncoder({ label: "page.draw" });
-      for (let first = 0; first < count; first += ROWS) {
-        const rows = Math.min(ROWS, count - first);
-        const target = { logits: { buffer: source, rows }, tokens, tokensOffset: first };
-        sampler.encode(encoder, target, positions(params, from + first, rows));
-      }
-      encoder.copyBufferToBuffer(tokens, 0, readback, 0, 4 * count);
-      device.queue.submit([encoder.finish()]);
-      await readback.mapAsync(GPUMapMode.READ, 0, 4 * count);
-      const drawn = new Uint32Array(readback.getMappedRange(0, 4 * count)).slice();
-      readback.unmap();
+    draw(params, from, count) {
+      // They share a readback buffer, so they come one after the other: one that nobody waits for any more may be under way.
+      const drawn = last.then(() => drawNow(params, from, count));
+      last = drawn.catch(() => undefined);
       return drawn;
     },
     destroy() {
