@@ -22,6 +22,8 @@ import { runStages, type Stages } from "./stages.ts";
 import { showStages } from "./stages-view.ts";
 
 let real: Promise<RealRow> | undefined;
+/** A text in the editor that is no row yet: it stays when the page is built anew in another language. */
+let draft: string | undefined;
 
 export function playgroundView(store: Store): View {
   const text = words();
@@ -51,15 +53,24 @@ export function playgroundView(store: Store): View {
     spellcheck: "false",
     autocapitalize: "off",
     "aria-describedby": "own-hint",
-    input: () => {
-      const parsed = parseTokens(editor.value);
-      const wrong = "problem" in parsed;
-      setAttribute(editor, "aria-invalid", wrong ? "true" : undefined);
-      setText(problem, wrong ? text.ownBad[parsed.problem](parsed.line) : text.ownHint);
-      if (!wrong) store.set({ tokens: parsed.tokens });
-    },
+    input: () => edited(),
   });
   const problem = h("p", { class: "hint", id: "own-hint", "aria-live": "polite" }, text.ownHint);
+  /** What the editor's text says, if it says something. */
+  let said: readonly Token[] | undefined;
+  const edited = (): void => {
+    const parsed = parseTokens(editor.value);
+    const wrong = "problem" in parsed;
+    draft = wrong ? editor.value : undefined;
+    said = wrong ? undefined : parsed.tokens;
+    setAttribute(editor, "aria-invalid", wrong ? "true" : undefined);
+    setText(problem, wrong ? text.ownBad[parsed.problem](parsed.line) : text.ownHint);
+    if (said !== undefined) store.set({ tokens: said });
+  };
+  if (draft !== undefined) {
+    editor.value = draft;
+    edited();
+  }
   const own = h("div", { class: "own" }, h("label", { for: "own" }, text.ownLabel), editor, problem);
 
   const element = h(
@@ -90,7 +101,11 @@ export function playgroundView(store: Store): View {
     const mine = ++turn;
     rows.choose(state.row);
     own.hidden = state.row !== "own";
-    if (state.row === "own" && document.activeElement !== editor) editor.value = printTokens(state.tokens);
+    // The visitor's own spelling stays, and so does what is still wrong with it.
+    if (state.row === "own" && state.tokens !== said && draft === undefined) {
+      editor.value = printTokens(state.tokens);
+      said = state.tokens;
+    }
     if (state.row === "real" && real === undefined) setText(caption, text.rowLoading);
     const { tokens, prompt } = await rowOf(state.row, state.tokens);
     if (mine !== turn) return;
