@@ -1,4 +1,5 @@
 /** The visitor's GPU. One device serves the whole page; after a loss the next one who asks gets a new one. */
+import { messageOf } from "./dom.ts";
 
 export interface Gpu {
   readonly device: GPUDevice;
@@ -9,8 +10,37 @@ export interface Gpu {
 
 let open: Promise<Gpu | undefined> | undefined;
 
+let tried: (useful: boolean) => void = () => undefined;
+
+/** Lets somebody know whether the GPU was of use, whenever that turns out. */
+export function whenTried(listener: (useful: boolean) => void): void {
+  tried = listener;
+}
+
+/**
+ * Makes something on the GPU.
+ *
+ * @param refused is told why the GPU that there is cannot be used
+ * @returns `undefined` where there is none, or it cannot be used
+ */
+export async function onGpu<T>(
+  make: (gpu: Gpu) => Promise<T>,
+  refused: (reason: string) => void,
+): Promise<T | undefined> {
+  try {
+    const gpu = await requestGpu();
+    const made = gpu && (await make(gpu));
+    tried(gpu !== undefined);
+    return made;
+  } catch (error) {
+    tried(false);
+    refused(messageOf(error));
+    return undefined;
+  }
+}
+
 /** @returns `undefined` where there is no WebGPU, or no adapter */
-export function requestGpu(): Promise<Gpu | undefined> {
+function requestGpu(): Promise<Gpu | undefined> {
   open ??= openGpu().catch((error: unknown) => {
     open = undefined;
     throw error;

@@ -55,3 +55,10 @@ export function setting(share: number): string {
 export function digits(value: number): string {
   return value >= 100 ? value.toFixed(0) : value.toPrecision(3);
 }
+
+/** A time, in the unit that suits it. */
+export function duration(milliseconds: number): string {
+  return milliseconds < 1000
+    ? words().milliseconds(digits(milliseconds))
+    : words().seconds(digits(milliseconds / 1000));
+}

@@ -1,6 +1,6 @@
 /** The page: head, tabs, and the three views. */
 import { h, segmented, setText } from "./dom.ts";
-import { adapterName, findAdapter } from "./gpu.ts";
+import { adapterName, findAdapter, whenTried } from "./gpu.ts";
 import { browserLanguage, language, setLanguage, words } from "./language.ts";
 import { playgroundView } from "./playground/view.ts";
 import { parseState, printState, Store, type Tab, TABS } from "./state.ts";
@@ -18,6 +18,8 @@ const VIEWS: Readonly<Record<Tab, () => Promise<View>>> = {
 
 /** The adapter's name, `null` where there is none, `undefined` until that is known. */
 let adapter: string | null | undefined;
+/** Whether it turned out that the adapter cannot be used. */
+let useless = false;
 
 /** Builds everything in the language that is set. */
 function build(): () => void {
@@ -26,11 +28,9 @@ function build(): () => void {
   const engine = h("p", { class: "engine" });
   const notice = h("p", { class: "notice", hidden: true }, text.noGpu);
   const showEngine = (): void => {
-    setText(
-      engine,
-      adapter === undefined ? text.engineSearching : adapter === null ? text.engineCpu : text.engineGpu(adapter),
-    );
-    engine.classList.toggle("is-cpu", adapter === null);
+    const name = useless ? null : adapter;
+    setText(engine, name === undefined ? text.engineSearching : name === null ? text.engineCpu : text.engineGpu(name));
+    engine.classList.toggle("is-cpu", name === null);
     notice.hidden = adapter !== null;
   };
   showEngine();
@@ -47,7 +47,11 @@ function build(): () => void {
         role: "tab",
         id: `tab-${tab}`,
         "aria-controls": `panel-${tab}`,
-        click: () => store.set({ tab }),
+        click: () => {
+          store.set({ tab });
+          // Also the tab that is open: what could not be loaded may be there now.
+          showTab(tab);
+        },
       },
       text.tabs[tab],
     ),
@@ -132,7 +136,7 @@ function build(): () => void {
   const stop = store.listen((state, before) => {
     if (state.tab !== before.tab) showTab(state.tab);
   });
-  adapterKnown = showEngine;
+  engineKnown = showEngine;
   return () => {
     stop();
     for (const view of views.values())
@@ -143,7 +147,7 @@ function build(): () => void {
   };
 }
 
-let adapterKnown: () => void = () => undefined;
+let engineKnown: () => void = () => undefined;
 let tearDown: () => void;
 let writing: ReturnType<typeof setTimeout> | undefined;
 
@@ -153,13 +157,17 @@ tearDown = build();
 findAdapter().then(
   (found) => {
     adapter = found === undefined ? null : adapterName(found.info);
-    adapterKnown();
+    engineKnown();
   },
   () => {
     adapter = null;
-    adapterKnown();
+    engineKnown();
   },
 );
+whenTried((useful) => {
+  useless = !useful;
+  engineKnown();
+});
 store.listen((state, before) => {
   if (state.language !== before.language) {
     setLanguage(state.language ?? browserLanguage());
@@ -169,5 +177,7 @@ store.listen((state, before) => {
   }
   // Browsers allow so many changes of the address in a while, and a slider makes more.
   clearTimeout(writing);
-  writing = setTimeout(() => history.replaceState(null, "", location.pathname + printState(store.state)), 200);
+  writing = setTimeout(() => {
+    history.replaceState(null, "", location.pathname + printState(store.state) + location.hash);
+  }, 200);
 });

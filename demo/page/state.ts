@@ -1,5 +1,6 @@
 /** What the page shows, and the same as an address that can be sent to somebody. */
 import { CONTROLS, EXAMPLE, ORDERS, type Settings } from "./controls.ts";
+import { modelOf } from "./generate/model.ts";
 import type { Language } from "./language.ts";
 import { parseTokens, printTokens, type RowName, ROW_NAMES, type Token } from "./playground/rows.ts";
 
@@ -29,7 +30,7 @@ const INITIAL: PageState = {
   settings: EXAMPLE,
   row: "article",
   tokens: [],
-  prompt: "The sampler",
+  prompt: modelOf(undefined).prompt,
   length: 60,
   model: undefined,
 };
@@ -55,15 +56,16 @@ export function parseState(search: string): PageState {
   const tokens = "tokens" in parsed ? parsed.tokens : [];
   const row = oneOf("row", ROW_NAMES) ?? INITIAL.row;
   const length = number("length", LENGTH.min, LENGTH.max);
+  const model = query.get("model") ?? undefined;
   return {
     tab: oneOf("tab", TABS) ?? INITIAL.tab,
     language: oneOf("lang", ["en", "zh"]),
     settings: settings as unknown as Settings,
     row: row === "own" && tokens.length === 0 ? INITIAL.row : row,
     tokens,
-    prompt: query.get("prompt") ?? INITIAL.prompt,
+    prompt: query.get("prompt") ?? modelOf(model).prompt,
     length: length === undefined ? INITIAL.length : Math.round(length),
-    model: query.get("model") ?? undefined,
+    model,
   };
 }
 
@@ -80,7 +82,7 @@ export function printState(state: PageState): string {
   put("seed", state.settings.seed, EXAMPLE.seed);
   put("row", state.row, INITIAL.row);
   if (state.row === "own") put("tokens", printTokens(state.tokens), "");
-  put("prompt", state.prompt, INITIAL.prompt);
+  put("prompt", state.prompt, modelOf(state.model).prompt);
   put("length", state.length, INITIAL.length);
   put("model", state.model, undefined);
   const text = query.toString();

@@ -1,6 +1,7 @@
 import type { Page } from "playwright";
 import { afterEach, describe, expect, test } from "vitest";
 import { en } from "../../demo/page/messages/en.ts";
+import { zh } from "../../demo/page/messages/zh.ts";
 import { visible } from "../../demo/page/playground/rows.ts";
 import { createSampler, type SamplingParams } from "../../src/index.ts";
 import { candidatesOf, ngramModel, writeText } from "./support/expected.ts";
@@ -119,11 +120,65 @@ test("the neural model writes the same on both engines, and has its own beginnin
   expect(text.split(" ").filter((word) => word.length > 1).length).toBeGreaterThan(10);
 });
 
+test("an address that names a model opens with its beginning", async () => {
+  const page = await site().visit({ query: "?tab=generate&model=tales", gpu: "none" });
+  expect(await page.getByLabel(en.prompt).inputValue()).toBe("Long ago");
+  await page.getByLabel(en.model, { exact: true }).selectOption("ngram");
+  expect(await page.getByLabel(en.prompt).inputValue()).toBe("The sampler");
+});
+
 test("the neural model without WebGPU", async () => {
   const page = await site().visit({ query: "?tab=generate&model=tales&prompt=Long+ago&length=12", gpu: "none" });
   await writeButton(page).click();
   await expect.poll(() => status(page).textContent(), { timeout: 60_000 }).toBe(en.onlyCpu);
   expect(await written(page, "cpu")).toBe(12);
+});
+
+test("every text begins with an empty bar", async () => {
+  const page = await site().visit({ query: `${QUERY}&length=10`, gpu: "none" });
+  const bar = page.locator(".generate progress");
+  await writeButton(page).click();
+  await expect.poll(() => status(page).textContent()).toBe(en.onlyCpu);
+  expect(await bar.evaluate((progress: HTMLProgressElement) => progress.value)).toBe(1);
+  const begun = await page.evaluate(() => {
+    document.querySelector<HTMLButtonElement>(".generate .main")!.click();
+    return document.querySelector<HTMLProgressElement>(".generate progress")!.value;
+  });
+  expect(begun).toBe(0);
+  await expect.poll(() => status(page).textContent()).toBe(en.onlyCpu);
+});
+
+describe("another language", () => {
+  const other = (page: Page) => page.getByRole("button", { name: en.otherLanguage });
+
+  test("keeps what is written, and what else could have come", async () => {
+    const page = await site().visit({ query: `${QUERY}&length=20` });
+    await writeButton(page).click();
+    await expect.poll(() => status(page).textContent()).toBe(en.same(20));
+    const text = await textOf(page, "webgpu");
+    await other(page).click();
+    await expect.poll(() => status(page).textContent()).toBe(zh.same(20));
+    expect(await textOf(page, "webgpu")).toBe(text);
+    expect(await textOf(page, "cpu")).toBe(text);
+    expect(await page.locator('.column[data-engine="cpu"] h3').textContent()).toBe(zh.engineCpu);
+    await page.locator('.column[data-engine="cpu"] .token').nth(4).hover();
+    await expect.poll(() => page.locator(".candidates .note").textContent()).toContain(zh.candidatesOf(5));
+    expect(await page.locator(".token.marked").count()).toBe(2);
+  });
+
+  test("stops a text under way, and says so", async () => {
+    const page = await site().visit({ query: `${QUERY}&length=200` });
+    await writeButton(page).click();
+    await expect.poll(() => written(page, "webgpu")).toBeGreaterThan(3);
+    await other(page).click();
+    await expect.poll(() => page.locator("h1").textContent()).toBe(zh.title);
+    await expect.poll(() => written(page, "webgpu")).toBeGreaterThan(3);
+    const count = Math.max(await written(page, "webgpu"), await written(page, "cpu"));
+    expect(await status(page).textContent()).toBe(zh.stopped(count));
+    await page.waitForTimeout(300);
+    expect(Math.max(await written(page, "webgpu"), await written(page, "cpu"))).toBe(count);
+    expect(await page.getByRole("button", { name: zh.write, exact: true }).isEnabled()).toBe(true);
+  });
 });
 
 test("stops when it is told to", async () => {

@@ -2,6 +2,7 @@ import type { Page } from "playwright";
 import { afterEach, expect, test } from "vitest";
 import { MODES } from "../../bench/cases.ts";
 import { en } from "../../demo/page/messages/en.ts";
+import { zh } from "../../demo/page/messages/zh.ts";
 import { useSite } from "./support/site.ts";
 
 const site = useSite();
@@ -69,14 +70,43 @@ test("can be cancelled", async () => {
   await measureButton(page).click();
   await expect.poll(() => status(page).textContent()).toMatch(/^Round/u);
   await page.getByRole("button", { name: en.cancel }).press("Enter");
+  // The round under way comes to its end first.
+  expect(await status(page).textContent()).toBe(en.cancelling);
+  expect(await page.getByRole("button", { name: en.cancel }).isDisabled()).toBe(true);
   await expect.poll(() => status(page).textContent()).toBe(en.cancelled);
   expect(await results(page).textContent()).toBe("");
   expect(await measureButton(page).isEnabled()).toBe(true);
+  expect(await page.evaluate(() => document.activeElement!.textContent)).toBe(en.measure);
+});
+
+test("goes on in another language, and what it came to stays in another one", async () => {
+  const page = await open("none");
+  await measureButton(page).click();
+  await expect.poll(() => status(page).textContent()).toMatch(/^Round/u);
+  await page.getByRole("button", { name: en.otherLanguage }).click();
+  await expect.poll(() => status(page).textContent()).toMatch(/^第/u);
+  await expect.poll(() => results(page).locator(".times").count(), { timeout: 60_000 }).toBe(1);
+  expect(await results(page).locator("h3").textContent()).toBe(zh.onCpu);
+  await page.getByRole("button", { name: zh.otherLanguage }).click();
+  await expect.poll(() => results(page).locator("h3").textContent()).toBe(en.onCpu);
+  expect(await page.getByLabel(en.vocabulary).inputValue()).toBe("32000");
 });
 
 test("without WebGPU it measures the CPU engine", async () => {
   const page = await open("none");
+  await page.evaluate(() => {
+    const status = document.querySelector(".measure .status")!;
+    const bar = document.querySelector<HTMLProgressElement>(".measure progress")!;
+    const said: [string, number][] = [];
+    new MutationObserver(() => said.push([status.textContent, bar.value])).observe(status, { childList: true });
+    Object.assign(globalThis, { said });
+  });
   await measureButton(page).click();
   await expect.poll(() => results(page).locator(".times").count(), { timeout: 60_000 }).toBe(1);
   expect(Object.keys(await barsOf(page, en.onCpu))).toEqual(modes);
+  // Each round is named when it begins.
+  const said = await page.evaluate(() => (globalThis as unknown as { said: [string, number][] }).said);
+  const rounds = said.filter(([text]) => text.startsWith("Round"));
+  expect(rounds.map(([text]) => text)).toEqual([1, 2, 3].map((round) => en.measuring(round, 3)));
+  expect(rounds[2]![1]).toBeLessThan(1);
 });

@@ -68,7 +68,7 @@ describe("languages", () => {
 
 // Words that Chinese texts on the subject leave as they are.
 const SAME =
-  /webgpu-token-sampler|WebGPU|GPU|CPU|JavaScript|Markdown|English|tokens?|logits?|transformers|vLLM|llama\.cpp|n-gram|top-[kp]|min-p|-inf|ms/giu;
+  /webgpu-token-sampler|WebGPU|GPU|CPU|JavaScript|Markdown|English|tokens?|logits?|transformers|vLLM|llama\.cpp|n-gram|top-[kp]|min-p|-inf/giu;
 
 /** Texts and labels that are neither marked as English nor Chinese. */
 async function strayTexts(page: Page): Promise<string[]> {
@@ -128,7 +128,25 @@ describe("accessibility", () => {
     await page.keyboard.press("Tab");
     await page.keyboard.press("Enter");
     expect(await page.evaluate(() => document.activeElement!.id)).toBe("main");
+    await page.getByRole("radio", { name: en.orders.vllm }).click();
+    expect((await addressOf(page)).get("order")).toBe("vllm");
+    expect(new URL(page.url()).hash).toBe("#main");
   });
+});
+
+test("a view that cannot be loaded says why, and a click on its tab tries again", async () => {
+  const page = await site().visit({ gpu: "none" });
+  await page.route(/assets\/view[^/]*\.js/u, (route) =>
+    route.fulfill({ contentType: "text/javascript", body: 'throw new Error("cut off");' }),
+  );
+  const tab = page.getByRole("tab", { name: en.tabs.measure });
+  const said = page.getByRole("alert");
+  await tab.click();
+  await expect.poll(() => said.textContent()).toContain("cut off");
+  // The browser keeps what a module has ended with, so it is told anew.
+  await said.evaluate((element) => element.setAttribute("data-old", ""));
+  await tab.click();
+  await expect.poll(() => page.locator("[role=alert]:not([data-old])").count()).toBe(1);
 });
 
 test("light and dark: the system's, or the visitor's, and kept", async () => {
@@ -167,6 +185,11 @@ describe("the address", () => {
     } as const;
     expect(parseState(printState(state))).toEqual(state);
     expect(printState(initial)).toBe("");
+    // A model has a beginning of its own, which goes without saying.
+    expect(parseState("?model=tales")).toEqual({ ...initial, model: "tales", prompt: "Long ago" });
+    expect(printState(parseState("?model=tales"))).toBe("?model=tales");
+    const foreign = { ...initial, model: "tales" };
+    expect(parseState(printState(foreign))).toEqual(foreign);
   });
 
   test("has a parameter for every control, within its bounds", () => {

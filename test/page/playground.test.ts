@@ -1,6 +1,7 @@
 import type { Page } from "playwright";
 import { afterEach, describe, expect, test } from "vitest";
 import { en } from "../../demo/page/messages/en.ts";
+import { zh } from "../../demo/page/messages/zh.ts";
 import type { SamplingParams } from "../../src/index.ts";
 import { ANIMAL_LOGITS, ANIMALS, candidatesOf, countsOf, ngramModel } from "./support/expected.ts";
 import { addressOf, loseDevices, useSite } from "./support/site.ts";
@@ -217,6 +218,65 @@ describe("draws", () => {
     expect(counts(await chart(page)).reduce((sum, count) => sum + count, 0)).toBe(1_000_000);
   });
 
+  test("other settings while draws come back: the next draw waits for them", async () => {
+    const page = await site().visit({ alone: true });
+    // What is read back first stays out until it is let go.
+    await page.evaluate(() => {
+      const held = new Promise<void>((resolve) => Object.assign(globalThis, { letGo: resolve }));
+      GPUBuffer.prototype.mapAsync = new Proxy(Reflect.get(GPUBuffer.prototype, "mapAsync"), {
+        apply: async (mapAsync, buffer: GPUBuffer, range: [GPUMapModeFlags]) => {
+          await Reflect.apply(mapAsync, buffer, range);
+          if (buffer.label !== "page.readback") return;
+          Object.assign(globalThis, { isOut: true });
+          await held;
+        },
+      });
+    });
+    await drawButton(page, "1,000").click();
+    await page.waitForFunction(() => "isOut" in globalThis);
+    await range(page, "Top-k").press("ArrowLeft");
+    await drawButton(page, "1,000").click();
+    await expect.poll(() => page.locator(".status").textContent()).toBe(en.drawing(en.engines.webgpu));
+    await page.waitForTimeout(100);
+    await page.evaluate(() => (globalThis as unknown as { letGo: () => void }).letGo());
+    await expect.poll(() => page.locator(".status").textContent()).toContain(en.sameOnCpu("1,000"));
+    expect(counts(await chart(page))).toEqual(countsOf(ANIMAL_LOGITS, { ...FIRST, topK: 3 }, 7n, 1000));
+  });
+
+  test("stay when the language is changed, and go on", async () => {
+    const page = await site().visit();
+    await drawButton(page, "1,000").click();
+    await expect.poll(() => page.locator(".status").textContent()).toContain(en.sameOnCpu("1,000"));
+    await page.getByRole("button", { name: en.otherLanguage }).click();
+    await expect.poll(() => page.locator(".status").textContent()).toContain(zh.sameOnCpu("1,000"));
+    expect(await verdict(page).textContent()).toContain(zh.gTest);
+    expect(counts(await chart(page))).toEqual(countsOf(ANIMAL_LOGITS, FIRST, 7n, 1000));
+    await page.getByRole("button", { name: zh.drawCount("1"), exact: true }).click();
+    await expect.poll(() => page.locator(".status").textContent()).toContain(zh.sameOnCpu("1"));
+    expect(counts(await chart(page))).toEqual(countsOf(ANIMAL_LOGITS, FIRST, 7n, 1001));
+    await range(page, "Top-k").press("ArrowLeft");
+    await expect.poll(async () => (await chart(page)).map(({ drawn }) => drawn).join("")).toBe("");
+    await page.getByRole("button", { name: zh.otherLanguage }).click();
+    await page.waitForSelector(".chart tbody tr");
+    expect((await chart(page)).map(({ drawn }) => drawn).join("")).toBe("");
+  });
+
+  test("a GPU that gives no device: the page says CPU everywhere", async () => {
+    const page = await site().visit({ alone: true, query: "?length=10" });
+    await page.evaluate(() => {
+      GPUAdapter.prototype.requestDevice = () => Promise.reject(new Error("none left"));
+    });
+    await drawButton(page, "1").click();
+    await expect.poll(() => page.locator(".status").textContent()).toContain(en.engines.cpu);
+    expect(await page.locator(".draw").textContent()).toContain(en.wrongGpu("none left"));
+    expect(await page.locator(".engine").textContent()).toBe(en.engineCpu);
+    await page.getByRole("tab", { name: en.tabs.generate }).click();
+    await page.getByRole("button", { name: en.write, exact: true }).click();
+    await expect.poll(() => page.locator(".generate .status").textContent()).toBe(en.onlyCpu);
+    expect(await page.locator(".trouble").textContent()).toBe(en.wrongGpu("none left"));
+    expect(await page.locator(".engine").textContent()).toBe(en.engineCpu);
+  });
+
   test("a device that goes away is replaced by the next draw", async () => {
     const page = await site().visit({ alone: true });
     await drawButton(page, "1").click();
@@ -261,6 +321,32 @@ describe("other rows", () => {
     await editor.fill("never -inf");
     await expect.poll(() => page.locator(".stage.result").innerText()).toContain(en.noneLeft);
     expect(await drawButton(page, "1").isDisabled()).toBe(true);
+  });
+
+  test("what is typed stays as it is typed, and so does what is wrong with it", async () => {
+    const page = await site().visit({ query: "?row=own&tokens=yes+1%0Ano+1&topK=0&topP=1&temperature=1" });
+    const editor = page.getByLabel(en.ownLabel);
+    const hint = page.locator("#own-hint");
+    await expect.poll(() => editor.inputValue()).toBe("yes 1\nno 1");
+    await editor.fill("yes  1.000001\nno 1");
+    await range(page, "Top-k").press("ArrowRight");
+    await expect.poll(async () => kept(await chart(page))).toEqual({ yes: "100.0%" });
+    expect(await editor.inputValue()).toBe("yes  1.000001\nno 1");
+
+    await editor.fill("yes 1\nno");
+    await range(page, "Top-k").press("ArrowRight");
+    await expect.poll(async () => Object.keys(kept(await chart(page)))).toEqual(["yes", "no"]);
+    expect(await editor.inputValue()).toBe("yes 1\nno");
+    expect(await hint.textContent()).toBe(en.ownBad.form(2));
+    await page.getByRole("button", { name: en.otherLanguage }).click();
+    await expect.poll(() => hint.textContent()).toBe(zh.ownBad.form(2));
+    expect(await page.getByLabel(zh.ownLabel).inputValue()).toBe("yes 1\nno");
+    expect(await page.getByLabel(zh.ownLabel).getAttribute("aria-invalid")).toBe("true");
+
+    await page.getByLabel(zh.ownLabel).fill("yes 1\nno 0");
+    expect(await hint.textContent()).toBe(zh.ownHint);
+    expect(await page.getByLabel(zh.ownLabel).getAttribute("aria-invalid")).toBeNull();
+    await expect.poll(async () => kept(await chart(page))).toEqual({ yes: "73.1%", no: "26.9%" });
   });
 
   test("a real row that cannot be had says why", async () => {

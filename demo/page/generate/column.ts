@@ -1,6 +1,6 @@
 /** One engine's text: tokens that can be pointed at and walked through with the keyboard. */
 import { h, setText } from "../dom.ts";
-import { digits, words } from "../language.ts";
+import { duration, words } from "../language.ts";
 import { visible } from "../playground/rows.ts";
 import type { LanguageModel } from "./model.ts";
 import type { Writer } from "./writer.ts";
@@ -11,6 +11,8 @@ export class Column {
   readonly element: HTMLElement;
   readonly engine: EngineName;
   readonly writer: Writer;
+  readonly #adapter: string | undefined;
+  readonly #prompt: string;
   readonly #model: LanguageModel;
   readonly #list: HTMLElement;
   /** For reading without eyes: the tokens one by one are no text. */
@@ -22,10 +24,13 @@ export class Column {
   wentOn = false;
   #current = 0;
 
-  /** @param point is called when a token is pointed at or focused */
+  /**
+   * @param adapter the engine's, if it has one
+   * @param point is called when a token is pointed at or focused
+   */
   constructor(
     engine: EngineName,
-    title: string,
+    adapter: string | undefined,
     prompt: string,
     writer: Writer,
     model: LanguageModel,
@@ -33,6 +38,8 @@ export class Column {
   ) {
     this.engine = engine;
     this.writer = writer;
+    this.#adapter = adapter;
+    this.#prompt = prompt;
     this.#model = model;
     this.#point = point;
     const label = words().textOf(words().engines[engine].trim());
@@ -46,12 +53,21 @@ export class Column {
     this.element = h(
       "article",
       { class: "column", "data-engine": engine },
-      h("h3", {}, title),
+      h("h3", {}, adapter === undefined ? words().engineCpu : words().engineGpu(adapter)),
       text,
       this.#whole,
       this.#pace,
     );
     this.update();
+  }
+
+  /** The same text, in a column of its own, with the words of the language that is set by now. */
+  again(point: (step: number) => void): Column {
+    const column = new Column(this.engine, this.#adapter, this.#prompt, this.writer, this.#model, point);
+    column.wentOn = this.wentOn;
+    column.update();
+    column.rest();
+    return column;
   }
 
   /** Shows what the writer has written since. */
@@ -80,7 +96,7 @@ export class Column {
       this.#tokens.push(token);
       this.#list.append(token);
     }
-    const pace = timed === 0 ? "" : words().pace(steps.length, `${digits(milliseconds / timed)} ms`);
+    const pace = timed === 0 ? "" : words().pace(steps.length, duration(milliseconds / timed));
     setText(this.#pace, [pace, this.wentOn ? words().wentOn : ""].filter(Boolean).join(" · "));
   }
 

@@ -24,6 +24,11 @@ export const MODELS: readonly ModelEntry[] = [
   { name: "tales", prompt: "Long ago", load: async () => (await import("./tales.ts")).loadTales() },
 ];
 
+/** A model by its name; the first one where there is none of that name. */
+export function modelOf(name: string | undefined): ModelEntry {
+  return MODELS.find((entry) => entry.name === name) ?? MODELS[0]!;
+}
+
 const loaded = new Map<string, Promise<LanguageModel>>();
 
 /** Loads a model once. */

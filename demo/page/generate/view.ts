@@ -2,14 +2,14 @@
 import { createSampler, type Sampler, type SamplerOptions } from "webgpu-token-sampler";
 import { paramsOf } from "../controls.ts";
 import { h, messageOf, nextFrame, setText } from "../dom.ts";
-import { type Gpu, requestGpu } from "../gpu.ts";
+import { type Gpu, onGpu } from "../gpu.ts";
 import { integer, percent, words } from "../language.ts";
 import { visible } from "../playground/rows.ts";
 import { settingsView } from "../settings-view.ts";
 import { LENGTH, type Store } from "../state.ts";
 import type { View } from "../view.ts";
 import { Column } from "./column.ts";
-import { type LanguageModel, loadModel, MODELS, remembering } from "./model.ts";
+import { type LanguageModel, loadModel, modelOf, MODELS, remembering } from "./model.ts";
 import { Writer } from "./writer.ts";
 
 /** So many candidates of a step are shown. */
@@ -34,8 +34,13 @@ interface Session {
   waiting: boolean;
   /** What a column has ended with, if not with a text. */
   failure: string | undefined;
+  /** Whether all columns have ended, and the visitor did not stop them. */
+  ended: boolean;
   gpu: { readonly gpu: Gpu; readonly sampler: Sampler } | undefined;
 }
+
+/** The text that is shown: when the page is built anew in another language, what is written stays. */
+let shown: Session | undefined;
 
 export function generateView(store: Store): View {
   const text = words();
@@ -69,7 +74,7 @@ export function generateView(store: Store): View {
   });
   const about = h("p", { class: "note", "aria-live": "polite" });
   const choose = (): void => {
-    const chosen = MODELS.find(({ name }) => name === models.value)!;
+    const chosen = modelOf(models.value);
     // Another model's beginning would be a strange one here; the visitor's own stays.
     const untouched = MODELS.some((entry) => entry.prompt === store.state.prompt);
     store.set({ model: chosen.name, ...(untouched && { prompt: chosen.prompt }) });
@@ -142,8 +147,7 @@ export function generateView(store: Store): View {
   function halt(): void {
     close();
     busy(false);
-    const written = session?.work === work ? session?.columns.map(({ writer }) => writer.steps.length) : undefined;
-    setText(status, words().stopped(Math.max(0, ...(written ?? []))));
+    setText(status, words().stopped(session !== undefined && session.work === work ? lengthOf(session) : 0));
   }
 
   async function start(): Promise<void> {
@@ -151,10 +155,10 @@ export function generateView(store: Store): View {
     const mine = (work = new AbortController());
     const { signal } = mine;
     busy(true);
+    progress.value = 0;
     setText(status, words().modelLoading);
     try {
-      const entry = MODELS.find(({ name }) => name === store.state.model) ?? MODELS[0]!;
-      const model = await loadModel(entry);
+      const model = await loadModel(modelOf(store.state.model));
       if (signal.aborted) return;
       const begin = store.state.prompt;
       let tokens: number[];
@@ -165,6 +169,7 @@ export function generateView(store: Store): View {
       }
       if (tokens.length === 0) return fail(words().promptEmpty);
 
+      setText(status, words().starting);
       const params = paramsOf(store.state.settings, true);
       const shape = { vocabSize: model.vocabSize, maxHistory: tokens.length + LENGTH.max };
       const cpu = await createSampler({ ...shape, engine: "cpu" });
@@ -175,9 +180,9 @@ export function generateView(store: Store): View {
       if (signal.aborted) return gpu?.sampler.destroy();
       const logits = remembering(model);
       const made = (gpu === undefined ? (["cpu"] as const) : (["webgpu", "cpu"] as const)).map((engine) => {
-        const title = engine === "webgpu" ? words().engineGpu(gpu!.gpu.name) : words().engineCpu;
+        const adapter = engine === "webgpu" ? gpu!.gpu.name : undefined;
         const writer = new Writer(tokens, params, model, logits);
-        return new Column(engine, title, begin, writer, model, (step) => void point(step));
+        return new Column(engine, adapter, begin, writer, model, (step) => void point(step));
       });
       const now: Session = {
         model,
@@ -190,9 +195,10 @@ export function generateView(store: Store): View {
         writing: 0,
         waiting: false,
         failure: undefined,
+        ended: false,
         gpu,
       };
-      session = now;
+      session = shown = now;
       columns.replaceChildren(...made.map((column) => column.element));
       candidates.replaceChildren(...emptyCandidates());
       for (const column of made) void run(now, column, column.engine === "webgpu" ? gpu!.sampler : cpu);
@@ -228,7 +234,7 @@ export function generateView(store: Store): View {
     } catch (error) {
       if (now.work.signal.aborted) return;
       const lost = column.engine === "webgpu" && now.gpu?.sampler === sampler ? now.gpu.gpu.lost() : undefined;
-      if (lost === undefined) now.failure = words().failed(messageOf(error));
+      if (lost === undefined) now.failure = messageOf(error);
       else offerToGoOn(now, column, lost);
     } finally {
       now.writing--;
@@ -239,7 +245,8 @@ export function generateView(store: Store): View {
     if (now.waiting) return;
     now.gpu?.sampler.destroy();
     now.gpu = undefined;
-    setText(status, now.failure ?? verdict(now));
+    now.ended = true;
+    setText(status, verdict(now));
   }
 
   /** The device is gone: says so, and offers the two ways to go on. */
@@ -308,6 +315,13 @@ export function generateView(store: Store): View {
     );
   }
 
+  if (shown !== undefined) {
+    const columnsAgain = shown.columns.map((column) => column.again((step) => void point(step)));
+    session = shown = { ...shown, columns: columnsAgain };
+    columns.replaceChildren(...columnsAgain.map((column) => column.element));
+    setText(status, shown.ended ? verdict(shown) : words().stopped(lengthOf(shown)));
+  }
+
   return {
     element,
     end: () => {
@@ -322,19 +336,21 @@ function emptyCandidates(): HTMLElement[] {
 }
 
 /** A sampler on the visitor's GPU; `undefined` where there is none, or it is of no use. */
-async function gpuSampler(shape: Shape, refused: (reason: string) => void): Promise<Session["gpu"]> {
-  try {
-    const gpu = await requestGpu();
-    if (gpu === undefined) return undefined;
-    return { gpu, sampler: await createSampler({ ...shape, engine: "webgpu", device: gpu.device }) };
-  } catch (error) {
-    refused(messageOf(error));
-    return undefined;
-  }
+function gpuSampler(shape: Shape, refused: (reason: string) => void): Promise<Session["gpu"]> {
+  return onGpu(
+    async (gpu) => ({ gpu, sampler: await createSampler({ ...shape, engine: "webgpu", device: gpu.device }) }),
+    refused,
+  );
 }
 
-/** What the two texts have in common. */
-function verdict({ columns }: Session): string {
+/** Tokens that are written, in the column that has most. */
+function lengthOf({ columns }: Session): number {
+  return Math.max(...columns.map(({ writer }) => writer.steps.length));
+}
+
+/** What came of it: mostly, what the two texts have in common. */
+function verdict({ columns, failure }: Session): string {
+  if (failure !== undefined) return words().failed(failure);
   const [first, second] = columns.map(({ writer }) => writer.tokens);
   if (second === undefined) return words().onlyCpu;
   const step = first!.findIndex((token, index) => token !== second[index]);

@@ -20,7 +20,7 @@ const MODE_NAMES = Object.keys(MODES) as ModeName[];
 /** Rows that the CPU engine samples per round where there is no GPU. */
 const CPU_ROWS = 4;
 
-/** Steps of the work: `done` of `total`. */
+/** Steps of the work: `done` of `total` are over; the first is what comes before the first round. */
 export type Report = (done: number, total: number) => void;
 
 export interface GpuMeasures {
@@ -99,7 +99,9 @@ export async function measureOnCpu(
   const sampler = await createSampler({ vocabSize: vocab, engine: "cpu" });
   const row = makeLogits([INPUT], vocab, 1, 1);
   const times = new Map<ModeName, number[]>(MODE_NAMES.map((mode) => [mode, []]));
+  // The first time is none of the rounds: memory is touched, and code compiled.
   for (let round = -1; round < rounds; round++) {
+    if (round >= 0) report(round + 2, rounds + 2);
     for (const mode of MODE_NAMES) {
       for (let call = 0; call < CPU_ROWS; call++) {
         const started = performance.now();
@@ -109,7 +111,6 @@ export async function measureOnCpu(
       await new Promise((resolve) => setTimeout(resolve));
       ended(signal);
     }
-    report(round + 2, rounds + 1);
   }
   return { kind: "cpu", modes: MODE_NAMES.map((mode) => ({ mode, time: summarize(times.get(mode)!) })) };
 }

@@ -15,7 +15,7 @@ import {
 } from "./run.ts";
 
 const CHOICES = { vocab: [32_000, 128_256, 151_936], batch: [1, 8, 32], rounds: [3, 7, 15] } as const;
-const CHOSEN: MeasureOptions = { vocab: 128_256, batch: 8, rounds: 3 };
+const FIRST: MeasureOptions = { vocab: 128_256, batch: 8, rounds: 3 };
 
 /** A bar of milliseconds. */
 interface Bar {
@@ -25,25 +25,39 @@ interface Bar {
   readonly note?: string;
 }
 
+/** A measurement, under way or over. It is the page's: when that is built anew in another language, it goes on. */
+interface Measurement {
+  readonly work: AbortController;
+  running: boolean;
+  /** Share of it that is done. */
+  done: number;
+  /** How it stands, in the language that is set. */
+  say: () => string;
+  /** What it came to. */
+  results: ((status: HTMLElement) => HTMLElement[]) | undefined;
+}
+
+let current: Measurement | undefined;
+/** What is chosen for the next one. */
+let options = FIRST;
+/** Lets the view know. */
+let changed: () => void = () => undefined;
+
 export function measureView(): View {
   const text = words();
-  const choice = (name: keyof MeasureOptions, label: string): [HTMLSelectElement, HTMLElement] => {
+  const choice = (name: keyof MeasureOptions, label: string): HTMLElement => {
     const select = h(
       "select",
-      { id: `measure-${name}` },
-      ...CHOICES[name].map((value) => h("option", { value, selected: value === CHOSEN[name] }, integer(value))),
+      { id: `measure-${name}`, change: () => (options = { ...options, [name]: Number(select.value) }) },
+      ...CHOICES[name].map((value) => h("option", { value, selected: value === options[name] }, integer(value))),
     );
-    return [select, h("p", { class: "field" }, h("label", { for: `measure-${name}` }, label), select)];
+    return h("p", { class: "field" }, h("label", { for: `measure-${name}` }, label), select);
   };
-  const [vocab, vocabField] = choice("vocab", text.vocabulary);
-  const [batch, batchField] = choice("batch", text.batch);
-  const [rounds, roundsField] = choice("rounds", text.rounds);
   const measure = h("button", { type: "submit", class: "main" }, text.measure);
-  const cancel = h("button", { type: "button", class: "quiet", hidden: true, click: () => work?.abort() }, text.cancel);
+  const cancel = h("button", { type: "button", class: "quiet", hidden: true, click: abort }, text.cancel);
   const progress = h("progress", { max: 1, value: 0, hidden: true, "aria-label": text.measure });
   const status = h("p", { class: "status", role: "status" });
   const results = h("div", { class: "results" });
-  let work: AbortController | undefined;
 
   const element = h(
     "section",
@@ -57,11 +71,12 @@ export function measureView(): View {
         submit: (event) => {
           event.preventDefault();
           void run();
+          cancel.focus();
         },
       },
-      vocabField,
-      batchField,
-      roundsField,
+      choice("vocab", text.vocabulary),
+      choice("batch", text.batch),
+      choice("rounds", text.rounds),
       h("p", { class: "buttons" }, measure, cancel),
     ),
     progress,
@@ -69,44 +84,79 @@ export function measureView(): View {
     results,
   );
 
-  async function run(): Promise<void> {
-    const controller = new AbortController();
-    const { signal } = controller;
-    work = controller;
-    const options = { vocab: Number(vocab.value), batch: Number(batch.value), rounds: Number(rounds.value) };
-    measure.disabled = true;
-    cancel.hidden = false;
-    cancel.focus();
-    progress.hidden = false;
-    progress.value = 0;
-    results.replaceChildren();
-    setText(status, text.preparing);
-    const report = (done: number, total: number): void => {
-      progress.value = done / total;
-      const round = done - 1;
-      setText(status, round <= options.rounds ? text.measuring(Math.max(round, 1), options.rounds) : text.copying);
-    };
-    try {
-      const adapter = await findAdapter();
-      if (adapter === undefined) {
-        results.replaceChildren(...cpuResults(await measureOnCpu(options, report, signal)));
-      } else {
-        const measured = await measureOnGpu(navigator.gpu, options, report, signal);
-        results.replaceChildren(...gpuResults(measured, adapterName(adapter.info), status));
-      }
-      setText(status, "");
-    } catch (error) {
-      setText(status, signal.aborted ? text.cancelled : text.failed(messageOf(error)));
-    } finally {
-      const hadFocus = document.activeElement === cancel;
-      measure.disabled = false;
-      cancel.hidden = true;
-      progress.hidden = true;
-      if (hadFocus) measure.focus();
-    }
-  }
+  let shown: Measurement["results"];
+  const show = (): void => {
+    if (current === undefined) return;
+    const { work, running, done, say } = current;
+    const cancelled = work.signal.aborted;
+    const { activeElement, body } = document;
+    // A button that cannot be pressed any more may have lost the focus already.
+    const hadFocus = activeElement === cancel || (cancelled && activeElement === body);
+    measure.disabled = running;
+    cancel.hidden = !running;
+    cancel.disabled = cancelled;
+    progress.hidden = !running;
+    progress.value = done;
+    setText(status, say());
+    if (hadFocus && !running) measure.focus();
+    if (shown !== current.results) results.replaceChildren(...(current.results?.(status) ?? []));
+    shown = current.results;
+  };
+  changed = show;
+  show();
 
-  return { element, end: () => work?.abort() };
+  return {
+    element,
+    end: () => {
+      if (changed === show) changed = () => undefined;
+    },
+  };
+}
+
+async function run(): Promise<void> {
+  const asked = options;
+  const mine: Measurement = {
+    work: new AbortController(),
+    running: true,
+    done: 0,
+    say: () => words().preparing,
+    results: undefined,
+  };
+  current = mine;
+  const { signal } = mine.work;
+  const tell = (change: Partial<Measurement>): void => {
+    Object.assign(mine, change);
+    changed();
+  };
+  tell({});
+  const report = (done: number, total: number): void => {
+    const round = Math.max(done - 1, 1);
+    const say = (): string => (round <= asked.rounds ? words().measuring(round, asked.rounds) : words().copying);
+    tell({ done: done / total, say });
+  };
+  try {
+    const adapter = await findAdapter();
+    if (adapter === undefined) {
+      tell({ say: () => words().measuring(1, asked.rounds) });
+      const measured = await measureOnCpu(asked, report, signal);
+      mine.results = () => cpuResults(measured);
+    } else {
+      const measured = await measureOnGpu(navigator.gpu, asked, report, signal);
+      mine.results = (status) => gpuResults(measured, adapterName(adapter.info), status);
+    }
+    mine.say = () => "";
+  } catch (error) {
+    mine.say = () => (signal.aborted ? words().cancelled : words().failed(messageOf(error)));
+  }
+  tell({ running: false });
+}
+
+/** Takes a moment: what has been sent to the GPU has to come back. */
+function abort(): void {
+  if (current === undefined) return;
+  current.work.abort();
+  current.say = () => words().cancelling;
+  changed();
 }
 
 function gpuResults({ result, copy }: GpuMeasures, name: string, status: HTMLElement): HTMLElement[] {

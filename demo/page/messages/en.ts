@@ -58,7 +58,6 @@ export interface Messages {
   readonly nothingRemoved: string;
   readonly removes: (tokens: string) => string;
   readonly andMore: (count: number) => string;
-  readonly temperatureOne: string;
   readonly temperatureChanges: (token: string, before: string, after: string) => string;
   readonly greedy: (token: string) => string;
   readonly whyTopK: (k: number) => string;
@@ -72,6 +71,7 @@ export interface Messages {
   readonly drawCount: (count: string) => string;
   readonly stop: string;
   readonly clear: string;
+  readonly starting: string;
   readonly drawing: (engine: string) => string;
   readonly drew: (count: string, engine: string, time: string) => string;
   readonly lastToken: (token: string) => string;
@@ -100,7 +100,6 @@ export interface Messages {
   readonly textHint: string;
   readonly pace: (tokens: number, time: string) => string;
   readonly same: (tokens: number) => string;
-  readonly sameSoFar: (tokens: number) => string;
   readonly onlyCpu: string;
   readonly different: (step: number) => string;
   readonly stopped: (tokens: number) => string;
@@ -122,6 +121,7 @@ export interface Messages {
   readonly rounds: string;
   readonly measure: string;
   readonly cancel: string;
+  readonly cancelling: string;
   readonly cancelled: string;
   readonly measuring: (round: number, rounds: number) => string;
   readonly preparing: string;
@@ -140,6 +140,7 @@ export interface Messages {
   readonly modes: Readonly<Record<string, string>>;
   readonly timesLimit: (times: string) => string;
   readonly milliseconds: (value: string) => string;
+  readonly seconds: (value: string) => string;
   readonly spread: (low: string, high: string) => string;
   readonly copyMarkdown: string;
   readonly copied: string;
@@ -184,7 +185,7 @@ export const en: Messages = {
 
   row: "Tokens",
   rows: { article: "Five animals", real: "A real row", own: "Your own" },
-  rowOf: (prompt, count) => `The ${count} most probable tokens after “${prompt}”, from the model of the next tab`,
+  rowOf: (prompt, count) => `The ${count} most probable tokens after “${prompt}”, from the n-gram model of “Generate”`,
   rowLoading: "The model is learning …",
   ownLabel: "One token and its logit per line",
   ownHint: "-inf masks a token.",
@@ -212,7 +213,6 @@ export const en: Messages = {
   nothingRemoved: "Removes nothing.",
   removes: (tokens) => `Removes ${tokens}.`,
   andMore: (count) => `${count} more`,
-  temperatureOne: "A temperature of 1 leaves the probabilities as they are.",
   temperatureChanges: (token, before, after) => `${token} goes from ${before} to ${after}. Removes nothing.`,
   greedy: (token) => `Greedy: only the most probable token is left, ${token}.`,
   whyTopK: (k) => `The ${k} most probable stay.`,
@@ -229,6 +229,7 @@ export const en: Messages = {
   drawCount: (count) => `Draw ${count}`,
   stop: "Stop",
   clear: "Clear",
+  starting: "Getting the engine ready …",
   drawing: (engine) => `Drawing on ${engine} …`,
   drew: (count, engine, time) => `${count} drawn on ${engine} in ${time}.`,
   lastToken: (token) => `The last one: ${token}.`,
@@ -264,8 +265,7 @@ export const en: Messages = {
   textHint: "Arrow keys move from token to token.",
   pace: (tokens, time) => `${tokens} token${s(tokens)}, ${time} each for sampling`,
   same: (tokens) => `Same seed, same text: all ${tokens} tokens are equal on both engines.`,
-  sameSoFar: (tokens) => `Equal so far: ${tokens} token${s(tokens)}.`,
-  onlyCpu: "There is no WebGPU here, so there is one column: the CPU’s. A GPU would have written the same.",
+  onlyCpu: "No GPU can be used here, so there is one column: the CPU’s. A GPU would have written the same.",
   different: (step) => `The engines differ at token ${step}. That should never happen.`,
   stopped: (tokens) => `Stopped after ${tokens} token${s(tokens)}.`,
   lost: (tokens, reason) =>
@@ -288,6 +288,7 @@ export const en: Messages = {
   rounds: "Rounds",
   measure: "Measure",
   cancel: "Cancel",
+  cancelling: "Cancelling …",
   cancelled: "Cancelled; nothing was kept.",
   measuring: (round, rounds) => `Round ${round} of ${rounds}`,
   preparing: "Compiling, and comparing GPU with CPU …",
@@ -314,6 +315,7 @@ export const en: Messages = {
   },
   timesLimit: (times) => `${times}× the limit`,
   milliseconds: (value) => `${value} ms`,
+  seconds: (value) => `${value} s`,
   spread: (low, high) => `${low} to ${high} ms`,
   copyMarkdown: "Copy as Markdown",
   copied: "Copied.",
