@@ -1,6 +1,6 @@
 /** The packed package, installed where people install it: bundlers, a page without one, Node, TypeScript. */
 import { execFile } from "node:child_process";
-import { cpSync, mkdirSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { promisify } from "node:util";
 import { build } from "esbuild";
@@ -188,8 +188,10 @@ describe("the tarball", () => {
     const others = stdout
       .split("\n")
       .filter((path) => path !== "" && !/^package\/dist\/.*\.(js|js\.map|d\.ts)$/.test(path));
+    const pages = readdirSync("docs").filter((file) => file.endsWith(".md"));
+    const files = ["CHANGELOG.md", "LICENSE", "README.md", "SECURITY.md", "THIRD-PARTY.md", "package.json"];
     expect(others.sort()).toEqual(
-      ["CHANGELOG.md", "LICENSE", "README.md", "THIRD-PARTY.md", "package.json"].map((name) => `package/${name}`),
+      [...files, ...pages.map((file) => `docs/${file}`)].map((name) => `package/${name}`).sort(),
     );
   });
 });
