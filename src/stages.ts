@@ -64,7 +64,8 @@ export interface StageParams {
   readonly minKeep?: number;
   /**
    * Dynamic temperature (llama.cpp): the temperature lies between `temperature - dynatempRange`, at least 0, where the model
-   * is certain, and `temperature + dynatempRange` where it is as uncertain as can be. At least 0; 0 is off. Default 0.
+   * is certain, and `temperature + dynatempRange`, at most 65,535, where it is as uncertain as can be. At least 0; 0 is off.
+   * Default 0.
    */
   readonly dynatempRange?: number;
   /** Power to which the entropy, as a share of the largest possible, is raised for that. From 0 to 64. Default 1. */
