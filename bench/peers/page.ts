@@ -2,8 +2,9 @@
 import { createSampler } from "../../src/index.ts";
 import type { BenchOptions, BenchOutcome, Case, ModeName, PeerReport, Progress } from "../cases.ts";
 import { MODES } from "../cases.ts";
+import { Readback } from "../readback.ts";
 import { bench, type Contender, type Logits, type Others, type Paces, requestBenchDevice } from "../run.ts";
-import { copyPeer, Readback } from "./copy.ts";
+import { copyPeer } from "./copy.ts";
 import { JavaScriptSampler } from "./javascript.ts";
 import { jaxPeer } from "./jax.ts";
 import { onnxPeer } from "./onnx.ts";

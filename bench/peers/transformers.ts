@@ -8,7 +8,8 @@ import { LogitsProcessorList, TemperatureLogitsWarper } from "transformers-sourc
 import { LogitsSampler } from "transformers-source/generation/logits_sampler.js";
 import { Tensor } from "transformers-source/utils/tensor.js";
 import { MODES, type ModeName } from "../cases.ts";
-import { Readback, uploadRows } from "./copy.ts";
+import { Readback } from "../readback.ts";
+import { uploadRows } from "./copy.ts";
 import manifest from "./package.json";
 import type { Calls, LoadedPeer, Peer } from "./peer.ts";
 

@@ -1,7 +1,7 @@
 /** What the page measures: the project's bench over one buffer of logits, and what the way over the CPU costs. */
 import { createSampler } from "webgpu-token-sampler";
 import { type BenchOptions, type BenchResult, MODES, type ModeName, type Summary } from "../../../bench/cases.ts";
-import { Readback } from "../../../bench/peers/copy.ts";
+import { Readback } from "../../../bench/readback.ts";
 import { bench, requestBenchDevice } from "../../../bench/run.ts";
 import { summarize } from "../../../bench/statistics.ts";
 import { version } from "../../../package.json";
