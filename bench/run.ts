@@ -17,6 +17,7 @@ import {
 } from "./cases.ts";
 import { Clock, type Record } from "./clock.ts";
 import { ReadLimit } from "./limit.ts";
+import { failure, IN_FLIGHT, isCalled, isInFlight, type Pace, Paces, stopwatch, warmUp } from "./pace.ts";
 import { summarizeSome } from "./statistics.ts";
 
 /** Logits of one case, in both memories. */
@@ -43,27 +44,17 @@ export interface Contender {
   readonly row?: (row: number) => unknown;
   readonly checkedRows?: number;
   readonly notes?: readonly string[];
+  /** Not ours: if it fails, that is noted, and it is left out. */
+  readonly isPeer?: boolean;
 }
 
 const SEED = 7n;
-/** Calls in flight at once; only for single rows, where waiting is most of the time. */
-const IN_FLIGHT = 8;
-const IN_FLIGHT_BATCH = 1;
 /** Rows a CPU contender samples per round. */
 const ROWS_PER_ROUND = 4;
 /** A cold run reads from so many bytes in turn: more than any cache. */
 const COLD_BYTES = 2 ** 28;
 /** Calls that end with tokens in JavaScript, timed one by one in a round at most. */
 const CALLS_PER_ROUND = 5;
-/** Who needs longer than this for a call is called once in each of two rounds only. */
-const SLOW_MS = 250;
-/** Who needs longer than this is not called again for other rows of the same shape. */
-const ONCE_MS = 1000;
-/** Who needs longer than this is called once; who would by what fewer rows took, not at all. */
-const TOO_SLOW_MS = 5000;
-
-/** Who needs longer than this is not called several times in flight: waiting is no part of it. */
-const IN_FLIGHT_MS = 100;
 
 /** Others that sample the same logits. */
 export interface Others {
@@ -122,7 +113,7 @@ export async function bench(
   options: BenchOptions,
   progress: Progress,
   others?: (logits: Logits, modes: readonly ModeName[]) => Promise<Others>,
-  paces: Paces = new Map(),
+  paces = new Paces(),
 ): Promise<BenchOutcome> {
   const clock = new Clock(device);
   const limit = new ReadLimit(device);
@@ -242,7 +233,7 @@ async function firstDifference(
   return undefined;
 }
 
-interface Run {
+export interface Run {
   readonly clock: Clock;
   readonly limit: ReadLimit;
   readonly options: BenchOptions;
@@ -251,62 +242,12 @@ interface Run {
   readonly paces: Paces;
 }
 
-/** A call that took seconds. */
-interface SlowCall {
-  readonly input: InputName;
-  readonly batch: number;
-  readonly time: number;
-}
-
-/** Slow calls, by who makes them, mode and vocabulary. */
-export type Paces = Map<string, SlowCall>;
-
-/** How often someone is called. */
-type Pace = "full" | "slow" | "stopped";
-
-const seconds = (milliseconds: number): string => `${(milliseconds / 1000).toPrecision(2)} s`;
-
-/** A first call, and what follows from the time it took; not even that where fewer or other rows were slow enough. */
-async function warmUp(
-  { who, mode, tokens, row }: Contender,
-  { input, vocab, batch }: Logits,
-  paces: Paces,
-  notes: string[],
-  times: Samples,
-): Promise<Pace> {
-  await row?.(0);
-  if (tokens === undefined) return "full";
-  const key = `${who}, ${mode}, ${vocab}`;
-  const known = paces.get(key);
-  if (known !== undefined && (known.input !== input || (known.time * batch) / known.batch > TOO_SLOW_MS)) {
-    const rows = `${known.batch} ${known.input} row${known.batch === 1 ? "" : "s"}`;
-    notes.push(`left out: ${rows} took ${seconds(known.time)}`);
-    return "stopped";
-  }
-  try {
-    const first = await stopwatch(() => tokens(1));
-    // The first call compiles.
-    const time = first < SLOW_MS ? await stopwatch(() => tokens(1)) : first;
-    if (time < SLOW_MS) return "full";
-    if (time > ONCE_MS) paces.set(key, { input, batch, time });
-    if (time > TOO_SLOW_MS) {
-      notes.push("called once");
-      times.tokens.push(time);
-      return "stopped";
-    }
-    notes.push("called once in each of two rounds");
-    return "slow";
-  } catch (error) {
-    notes.push(`failed: ${error instanceof Error ? error.message : String(error)}`);
-    return "stopped";
-  }
-}
-
 type Samples = {
   -readonly [K in "gpu" | "wall" | "overLimit" | "tokens" | "inFlight" | "cpu" | "recordMicroseconds"]: number[];
 };
 
-async function runCase(logits: Logits, contenders: readonly Contender[], run: Run): Promise<Case> {
+/** One case: everyone is warmed up, then timed in turn. */
+export async function runCase(logits: Logits, contenders: readonly Contender[], run: Run): Promise<Case> {
   const { clock, options, progress, name } = run;
   const { kernel, record: readAll } = await run.limit.fastest(logits.buffers, clock, options.targetMs);
   const limitCount = await clock.calibrate(readAll, options.targetMs);
@@ -328,7 +269,10 @@ async function runCase(logits: Logits, contenders: readonly Contender[], run: Ru
       recordMicroseconds: [],
     };
     samples.set(contender, times);
-    paces.set(contender, await warmUp(contender, logits, run.paces, notes.get(contender)!, times));
+    const { pace, notes: found, time } = await warmUp(contender, logits, run.paces);
+    paces.set(contender, pace);
+    notes.get(contender)!.push(...found);
+    if (time !== undefined) times.tokens.push(time);
   }
   for (let round = 0; round < options.rounds; round++) {
     progress(`${name}: round ${round + 1} of ${options.rounds}`);
@@ -350,8 +294,14 @@ async function runCase(logits: Logits, contenders: readonly Contender[], run: Ru
         }
       }
       const pace = paces.get(contender)!;
-      if (contender.tokens && (pace === "full" || (pace === "slow" && round < 2))) {
-        await timeTokens(contender.tokens, pace, logits.batch, options.targetMs, times);
+      if (contender.tokens && isCalled(pace, round)) {
+        try {
+          await timeTokens(contender.tokens, pace, logits.batch, options.targetMs, times);
+        } catch (error) {
+          notes.get(contender)!.push(failure(contender, `in round ${round + 1}`, error));
+          paces.set(contender, "stopped");
+          [times.tokens, times.inFlight] = [[], []];
+        }
       }
       for (let at = 0; contender.row && at < ROWS_PER_ROUND; at++) {
         const index = (round * ROWS_PER_ROUND + at) % logits.batch;
@@ -359,6 +309,7 @@ async function runCase(logits: Logits, contenders: readonly Contender[], run: Ru
       }
     }
   }
+  for (const contender of contenders) run.paces.learn(contender, logits, samples.get(contender)!.tokens);
   const figures = contenders.map((contender): Figure => {
     const { who, mode, checkedRows } = contender;
     const summaries = Object.entries(samples.get(contender)!).map(([key, times]) => [key, summarizeSome(times)]);
@@ -395,12 +346,6 @@ async function timeTokens(
     times.tokens.push(time);
     spent += time;
   }
-  if (batch > IN_FLIGHT_BATCH || pace !== "full" || times.tokens.at(-1)! > IN_FLIGHT_MS) return;
+  if (!isInFlight(pace, batch, times.tokens.at(-1)!)) return;
   times.inFlight.push((await stopwatch(() => tokens(IN_FLIGHT))) / IN_FLIGHT);
-}
-
-async function stopwatch(work: () => unknown): Promise<number> {
-  const started = performance.now();
-  await work();
-  return performance.now() - started;
 }

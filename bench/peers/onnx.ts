@@ -206,7 +206,8 @@ export async function onnxPeer(wasmFolder: string): Promise<Peer> {
       return {
         modes: Object.fromEntries(MODE_NAMES.map((mode) => [mode, calls(mode)])),
         release: () => {
-          for (const session of sessions) void session.then((opened) => opened.release());
+          // One that could not be opened has been reported.
+          for (const session of sessions) void session.then((opened) => opened.release()).catch(() => undefined);
           buffer.destroy();
         },
       };

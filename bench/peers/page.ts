@@ -2,8 +2,9 @@
 import { createSampler } from "../../src/index.ts";
 import type { BenchOptions, BenchOutcome, Case, ModeName, PeerReport, Progress } from "../cases.ts";
 import { MODES } from "../cases.ts";
+import { Paces } from "../pace.ts";
 import { Readback } from "../readback.ts";
-import { bench, type Contender, type Logits, type Others, type Paces, requestBenchDevice } from "../run.ts";
+import { bench, type Contender, type Logits, type Others, requestBenchDevice } from "../run.ts";
 import { copyPeer } from "./copy.ts";
 import { JavaScriptSampler } from "./javascript.ts";
 import { jaxPeer } from "./jax.ts";
@@ -14,6 +15,8 @@ import { transformersPeer } from "./transformers.ts";
 import { verdictNote, verdicts } from "./verdict.ts";
 
 const SEED = 7n;
+
+const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
 /** @param parts what to run, one after the other; a peer that was slow in one part is spared in the next */
 async function benchPeers(parts: readonly BenchOptions[], names: readonly string[]): Promise<BenchOutcome> {
@@ -39,13 +42,14 @@ async function benchPeers(parts: readonly BenchOptions[], names: readonly string
       reports.push(report);
       for (const verdict of report.verdicts) progress(`${peer.name}, ${verdict.mode}: ${verdictNote(verdict)}`);
     } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
+      const reason = messageOf(error);
       progress(`${name} does not run here: ${reason}`);
       reports.push({ name, version: "", how: `does not run here: ${reason}`, verdicts: [] });
     }
   }
-  const prepare = (logits: Logits, modes: readonly ModeName[]): Promise<Others> => others(peers, logits, modes);
-  const paces: Paces = new Map();
+  const prepare = (logits: Logits, modes: readonly ModeName[]): Promise<Others> =>
+    others(peers, logits, modes, progress);
+  const paces = new Paces();
   const cases: Case[] = [];
   const mismatches: string[] = [];
   for (const options of parts) {
@@ -58,7 +62,12 @@ async function benchPeers(parts: readonly BenchOptions[], names: readonly string
 }
 
 /** The peers, our own other ways to have tokens in JavaScript, and hand-written JavaScript on rows in CPU memory. */
-async function others(peers: readonly Peer[], logits: Logits, modes: readonly ModeName[]): Promise<Others> {
+async function others(
+  peers: readonly Peer[],
+  logits: Logits,
+  modes: readonly ModeName[],
+  progress: Progress,
+): Promise<Others> {
   const contenders: Contender[] = [];
   const releases: (() => void)[] = [];
   for (const ours of [await encodeAndRead(logits, modes), await copyToCpuEngine(logits, modes)]) {
@@ -67,11 +76,29 @@ async function others(peers: readonly Peer[], logits: Logits, modes: readonly Mo
   }
   contenders.push(...javaScriptRows(logits, modes));
   for (const peer of peers) {
-    const loaded: LoadedPeer = await peer.load(logits);
-    releases.push(() => loaded.release());
+    const failed = (when: string, error: unknown): string => {
+      const note = `failed ${when}: ${messageOf(error)}`;
+      progress(`${peer.name} ${note}`);
+      return note;
+    };
+    let loaded: LoadedPeer;
+    try {
+      loaded = await peer.load(logits);
+    } catch (error) {
+      const notes = [failed("when it got the logits", error)];
+      contenders.push(...modes.map((mode) => ({ who: peer.name, mode, notes, isPeer: true })));
+      continue;
+    }
+    releases.push(() => {
+      try {
+        loaded.release();
+      } catch (error) {
+        failed("when it let go of the logits", error);
+      }
+    });
     for (const mode of modes) {
       const tokens = loaded.modes[mode];
-      if (tokens !== undefined) contenders.push({ who: peer.name, mode, tokens });
+      if (tokens !== undefined) contenders.push({ who: peer.name, mode, tokens, isPeer: true });
     }
   }
   return { contenders, release: () => releases.forEach((release) => release()) };
