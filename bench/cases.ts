@@ -41,7 +41,7 @@ export interface BenchOptions {
   readonly rounds: number;
   /** Wall time that one measurement aims at, in milliseconds; more calls go into one submit until it is reached. */
   readonly targetMs: number;
-  /** Reads from as many copies of the logits as no cache holds, instead of the same ones again and again. */
+  /** Reads from many copies of the logits in turn, instead of the same ones again and again. */
   readonly cold: boolean;
   /** Whether top-k 50 is also measured with every control of the logits. */
   readonly controls?: boolean;

@@ -1,7 +1,7 @@
 /** Times GPU work that is recorded into command buffers. */
 
-/** Records one call. `index` counts the calls of one submit. */
-export type Record = (encoder: GPUCommandEncoder, index: number) => void;
+/** Records one call. */
+export type Record = (encoder: GPUCommandEncoder) => void;
 
 /** Milliseconds per call. */
 export interface Timing {
@@ -36,7 +36,7 @@ export class Clock {
     const stamps = new Stamps(this.#queries);
     const watched = stamps.watch(encoder);
     for (let index = 0; index < count; index++) {
-      record(index === 0 || index === count - 1 ? watched : encoder, index);
+      record(index === 0 || index === count - 1 ? watched : encoder);
     }
     if (this.#queries !== undefined) {
       encoder.resolveQuerySet(this.#queries, 0, stamps.used, this.#resolved!, 0);
@@ -57,7 +57,7 @@ export class Clock {
   recording(record: Record): number {
     const encoder = this.#device.createCommandEncoder({ label: "bench.recording" });
     const started = performance.now();
-    for (let index = 0; index < RECORDINGS; index++) record(encoder, index);
+    for (let index = 0; index < RECORDINGS; index++) record(encoder);
     return (1000 * (performance.now() - started)) / RECORDINGS;
   }
 

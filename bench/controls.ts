@@ -92,17 +92,14 @@ const CONTROLS: readonly Control[] = [
  * @throws Error if the tokens differ
  */
 export async function prepareControls(
-  { vocab, batch, data, device, buffers }: Logits,
+  { vocab, batch, data, device, copies }: Logits,
   modes: readonly ModeName[],
 ): Promise<Others> {
   const contenders: Contender[] = [];
   const samplers: Sampler[] = [];
   const tokens = device.createBuffer({ label: "bench.tokens", size: 4 * batch * MOST_DRAWS, usage: 0x0080 });
   const output = device.createBuffer({ label: "bench.output", size: 4 * batch * vocab, usage: 0x0080 });
-  const view = (index: number): { buffer: GPUBuffer; rows: number } => ({
-    buffer: buffers[index % buffers.length]!,
-    rows: batch,
-  });
+  const next = (): { buffer: GPUBuffer; rows: number } => ({ buffer: copies.next(), rows: batch });
   for (const { name, history, params, mode = "top-k" } of CONTROLS) {
     if (!modes.includes(mode)) continue;
     const shape = { vocabSize: vocab, maxBatch: batch, maxHistory: history ? SAID : 0 };
@@ -118,18 +115,18 @@ export async function prepareControls(
       }
     }
     const call = { ...MODES[mode], ...params(vocab, random), seed: 7n };
-    const [actual, expected] = [await gpu.sample(view(0), call), await cpu.sample(data, call)];
+    const [actual, expected] = [await gpu.sample(next(), call), await cpu.sample(data, call)];
     const different = sampleDifference(actual, expected);
     if (different !== undefined) throw new Error(`bench: ${name}: ${different}`);
     contenders.push({
       who: `webgpu-token-sampler, ${name}`,
       mode,
       ...(!(name in OUTPUTS) && {
-        record: (encoder: GPUCommandEncoder, index: number) => {
-          gpu.encode(encoder, { logits: view(index), tokens }, call);
+        record: (encoder: GPUCommandEncoder) => {
+          gpu.encode(encoder, { logits: next(), tokens }, call);
         },
       }),
-      tokens: (calls) => Promise.all(Array.from({ length: calls }, () => gpu.sample(view(0), call))),
+      tokens: (calls) => Promise.all(Array.from({ length: calls }, () => gpu.sample(next(), call))),
       checkedRows: batch,
     });
   }
@@ -144,13 +141,13 @@ export async function prepareControls(
       ["masked logits", "maskLogits", "encodeMaskLogits"],
       ["renormalised probabilities", "renormalize", "encodeRenormalize"],
     ] as const) {
-      const [actual, expected] = [await gpu[write](view(0), call), await cpu[write](data, call)];
+      const [actual, expected] = [await gpu[write](next(), call), await cpu[write](data, call)];
       const at = actual.findIndex((value, place) => !Object.is(value, expected[place]));
       if (at !== -1) throw new Error(`bench: ${name}: ${actual[at]} in place ${at}, expected ${expected[at]}`);
       contenders.push({
         who: `webgpu-token-sampler, ${name}`,
         mode,
-        record: (encoder, index) => gpu[encode](encoder, { logits: view(index), output }, call),
+        record: (encoder) => gpu[encode](encoder, { logits: next(), output }, call),
         checkedRows: batch,
       });
     }

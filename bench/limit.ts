@@ -1,6 +1,7 @@
 /** The read limit: kernels that do nothing but read the logits, of which the fastest on this adapter counts. */
 import { adapterClass } from "../src/webgpu/tuning.ts";
 import type { Clock, Record } from "./clock.ts";
+import type { Copies } from "./copies.ts";
 import { median } from "./statistics.ts";
 
 /**
@@ -85,16 +86,12 @@ export class ReadLimit {
   }
 
   /** Tries all kernels on the buffers, and returns the fastest. */
-  async fastest(
-    buffers: readonly GPUBuffer[],
-    clock: Clock,
-    targetMs: number,
-  ): Promise<{ kernel: string; record: Record }> {
+  async fastest(copies: Copies, clock: Clock, targetMs: number): Promise<{ kernel: string; record: Record }> {
     const software = adapterClass((this.#device as { adapterInfo?: GPUAdapterInfo }).adapterInfo) !== "gpu";
-    const bytes = buffers[0]!.size;
+    const bytes = copies.first.size;
     const tried = shapesFor(software, bytes).map((shape) => ({
       shape,
-      record: this.#record(shape, buffers),
+      record: this.#record(shape, copies),
       times: [] as number[],
     }));
     const count = await clock.calibrate(tried[0]!.record, targetMs / 2);
@@ -108,22 +105,28 @@ export class ReadLimit {
     return { kernel: name(best.shape), record: best.record };
   }
 
-  #record(shape: ReadShape, buffers: readonly GPUBuffer[]): Record {
+  #record(shape: ReadShape, copies: Copies): Record {
     const pipeline = this.#pipeline(shape);
-    const groups = buffers.map((buffer) =>
-      this.#device.createBindGroup({
-        label: "bench.read-limit",
-        layout: pipeline.getBindGroupLayout(0),
-        entries: [
-          { binding: 0, resource: { buffer } },
-          { binding: 1, resource: { buffer: this.#seen } },
-        ],
-      }),
-    );
-    return (encoder, index) => {
+    const groups = new Map<GPUBuffer, GPUBindGroup>();
+    const groupOf = (buffer: GPUBuffer): GPUBindGroup => {
+      let group = groups.get(buffer);
+      if (group === undefined) {
+        group = this.#device.createBindGroup({
+          label: "bench.read-limit",
+          layout: pipeline.getBindGroupLayout(0),
+          entries: [
+            { binding: 0, resource: { buffer } },
+            { binding: 1, resource: { buffer: this.#seen } },
+          ],
+        });
+        groups.set(buffer, group);
+      }
+      return group;
+    };
+    return (encoder) => {
       const pass = encoder.beginComputePass({ label: "bench.read-limit" });
       pass.setPipeline(pipeline);
-      pass.setBindGroup(0, groups[index % groups.length]);
+      pass.setBindGroup(0, groupOf(copies.next()));
       pass.dispatchWorkgroups(shape.workgroups);
       pass.end();
     };

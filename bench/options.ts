@@ -13,7 +13,7 @@ export const HELP = `  --batch N,…      rows of a call (1,8,32)
                    growth: vocabularies from 1024 to 1048576 in batches of 8, batches from 1 to 512 at 32000;
                            3 rounds
                    quick:  batch 8, peaked, 3 rounds
-  --cold           read from so many copies of the logits that no cache holds them
+  --cold           read from 256 MiB of copies of the logits in turn; beside the read limit only
   --controls       measure top-k 50 with masks, bias, penalties and the like, too
   --json FILE      write the result there
   --help           this text`;
@@ -34,6 +34,9 @@ const BATCHES = [1, 8, 32, 128];
 
 export type Preset = Partial<{ shapes: Shape[]; inputs: InputName[]; modes: ModeName[]; rounds: number }>;
 
+/** What a command takes for what is left out, and whether it has no cold runs. */
+export type Defaults = Preset & { readonly isWarm?: true };
+
 const cross = (vocabs: readonly number[], batches: readonly number[]): Shape[] =>
   vocabs.flatMap((vocab) => batches.map((batch) => ({ vocab, batch })));
 
@@ -52,13 +55,14 @@ const PRESETS: Readonly<Record<string, Preset>> = {
 };
 
 /** What the bench beside its peers takes for what is left out. */
-export const PEERS_DEFAULTS: Preset = { rounds: 4 };
+export const PEERS_DEFAULTS: Defaults = { rounds: 4, isWarm: true };
 
 /** The same for the CPU engine beside hand-written JavaScript. */
-export const CPU_DEFAULTS: Preset = { shapes: cross([128_256], [8]), rounds: 9 };
+export const CPU_DEFAULTS: Defaults = { shapes: cross([128_256], [8]), rounds: 9, isWarm: true };
 
 /** The same for the sweep of tunings. */
-export const TUNE_DEFAULTS: Preset = {
+export const TUNE_DEFAULTS: Defaults = {
+  isWarm: true,
   shapes: cross([128_256], [8]),
   inputs: ["peaked"],
   modes: ["greedy", "top-k+top-p", "top-p"],
@@ -73,7 +77,7 @@ export const TUNE_DEFAULTS: Preset = {
 export function parseCommandLine(
   argv: readonly string[],
   more: Readonly<Record<string, { type: "string" | "boolean" }>> = {},
-  defaults: Preset = {},
+  defaults: Defaults = {},
 ): CommandLine {
   let values: Record<string, string | boolean | undefined>;
   try {
@@ -98,6 +102,7 @@ export function parseCommandLine(
     throw new UsageError(error instanceof Error ? error.message : String(error));
   }
   const text = (name: string): string | undefined => values[name] as string | undefined;
+  if (values["cold"] === true && defaults.isWarm) throw new UsageError("--cold: there is no cold run here");
   const preset = text("preset") === undefined ? defaults : PRESETS[text("preset")!];
   if (preset === undefined) throw new UsageError(`--preset: expected ${Object.keys(PRESETS).join(", ")}`);
   const usual = preset.shapes ?? cross([128_256], [1, 8, 32]);

@@ -87,7 +87,7 @@ export function describe(result: BenchResult): string[] {
     `Runtime: ${result.runtime}`,
     `Adapter: ${adapterName.join(" ")}${adapter.software ? " (shaders run on the CPU)" : ""}`,
     `Clock: ${adapter.timestamps ? "GPU timestamps" : "wall clock, amortised"}; ${options.rounds} rounds; median (quartiles)`,
-    ...(options.cold ? ["Cold: every call reads other copies of the logits"] : []),
+    ...(options.cold ? ["Cold: calls read from 256 MiB of copies of the logits in turn"] : []),
   ];
 }
 

@@ -12,9 +12,10 @@ import {
   type Summary,
 } from "./cases.ts";
 import { Clock, type Record as Recording } from "./clock.ts";
+import { type Copies, upload } from "./copies.ts";
 import { ReadLimit } from "./limit.ts";
 import { markdownTable } from "./report/text.ts";
-import { type BenchDevice, upload } from "./run.ts";
+import type { BenchDevice } from "./run.ts";
 import { summarize } from "./statistics.ts";
 import { spread } from "./table.ts";
 
@@ -100,10 +101,10 @@ export async function tune(
   for (const input of options.inputs) {
     for (const { vocab, batch } of options.shapes) {
       const name = `${input} rows, vocabulary ${vocab.toLocaleString("en")}, batch ${batch}`;
-      const [buffer] = upload(device, makeLogits([input], vocab, batch, 1), false) as [GPUBuffer];
-      const run = { device, clock, limit, options, progress, name, buffer, vocab, batch };
+      const copies = upload(device, makeLogits([input], vocab, batch, 1), false);
+      const run = { device, clock, limit, options, progress, name, copies, vocab, batch };
       cases.push({ name, rows: await sweep(variantsOf(row), run) });
-      buffer.destroy();
+      copies.destroy();
       if (errors.length > 0) throw new Error(`tune: the GPU refused something: ${errors.join("\n")}`);
     }
   }
@@ -119,15 +120,15 @@ interface Run {
   readonly options: BenchOptions;
   readonly progress: Progress;
   readonly name: string;
-  readonly buffer: GPUBuffer;
+  readonly copies: Copies;
   readonly vocab: number;
   readonly batch: number;
 }
 
 async function sweep(variants: readonly Variant[], run: Run): Promise<TuneRow[]> {
-  const { device, clock, options, progress, name, buffer, vocab, batch } = run;
+  const { device, clock, options, progress, name, copies, vocab, batch } = run;
   const tokens = device.createBuffer({ label: "bench.tokens", size: 4 * batch, usage: 0x0080 });
-  const logits = { buffer, rows: batch };
+  const logits = { buffer: copies.first, rows: batch };
   const samplers = new Map<Variant, Sampler>();
   const refused = new Map<Variant, string>();
   for (const variant of variants) {
@@ -140,7 +141,7 @@ async function sweep(variants: readonly Variant[], run: Run): Promise<TuneRow[]>
       refused.set(variant, error.message);
     }
   }
-  const { record: readAll } = await run.limit.fastest([buffer], clock, options.targetMs);
+  const { record: readAll } = await run.limit.fastest(copies, clock, options.targetMs);
   const readCount = await clock.calibrate(readAll, options.targetMs);
   const figures = new Map<Variant, Partial<Record<ModeName, Summary>>>(variants.map((variant) => [variant, {}]));
   for (const mode of options.modes) {

@@ -105,7 +105,7 @@ async function others(
 }
 
 /** `encode` and a readback of the tokens: several calls go into one submit and come back together. */
-async function encodeAndRead({ vocab, batch, device, buffers }: Logits, modes: readonly ModeName[]): Promise<Others> {
+async function encodeAndRead({ vocab, batch, device, copies }: Logits, modes: readonly ModeName[]): Promise<Others> {
   const sampler = await createSampler({ vocabSize: vocab, maxBatch: batch, device });
   const readback = new Readback(device);
   const most = 16;
@@ -122,7 +122,7 @@ async function encodeAndRead({ vocab, batch, device, buffers }: Logits, modes: r
       tokens: (calls) => {
         const encoder = device.createCommandEncoder({ label: "bench.encode" });
         for (let call = 0; call < calls; call++) {
-          const target = { logits: { buffer: buffers[0]!, rows: batch }, tokens, tokensOffset: call * batch };
+          const target = { logits: { buffer: copies.next(), rows: batch }, tokens, tokensOffset: call * batch };
           sampler.encode(encoder, target, params);
         }
         return readback.submit(encoder, tokens, 4 * batch * calls, (mapped) => new Uint32Array(mapped.slice(0)));
@@ -140,14 +140,14 @@ async function encodeAndRead({ vocab, batch, device, buffers }: Logits, modes: r
 }
 
 /** Our CPU engine on logits that are copied out of the GPU. */
-async function copyToCpuEngine({ vocab, batch, device, buffers }: Logits, modes: readonly ModeName[]): Promise<Others> {
+async function copyToCpuEngine({ vocab, batch, device, copies }: Logits, modes: readonly ModeName[]): Promise<Others> {
   const sampler = await createSampler({ vocabSize: vocab, maxBatch: batch, engine: "cpu" });
   const readback = new Readback(device);
   const call = async (mode: ModeName): Promise<Uint32Array> => {
     // A call sees the logits as they are when it is made, so it may outlive the mapping.
     const sample = (mapped: ArrayBuffer): ReturnType<typeof sampler.sample> =>
       sampler.sample(new Float32Array(mapped), { ...MODES[mode], seed: SEED });
-    const pending = await readback.read(buffers[0]!, 4 * vocab * batch, (mapped) => [sample(mapped)] as const);
+    const pending = await readback.read(copies.next(), 4 * vocab * batch, (mapped) => [sample(mapped)] as const);
     return (await pending[0]).tokens;
   };
   return {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { parseCommandLine, PEERS_DEFAULTS, TUNE_DEFAULTS, UsageError } from "../../bench/options.ts";
+import { CPU_DEFAULTS, parseCommandLine, PEERS_DEFAULTS, TUNE_DEFAULTS, UsageError } from "../../bench/options.ts";
 import { CANDIDATES, tuneMarkdown, variantsOf } from "../../bench/tune.ts";
 import { TUNINGS } from "../../src/webgpu/tuning.ts";
 
@@ -19,6 +19,14 @@ describe("command line of the bench", () => {
     expect(parseCommandLine(["--vocab", "7"], {}, TUNE_DEFAULTS).options.shapes).toEqual([{ vocab: 7, batch: 8 }]);
     expect(parseCommandLine(["--vocab", "7"]).options.shapes.map(({ batch }) => batch)).toEqual([1, 8, 32]);
     expect(parseCommandLine(["--preset", "full", "--batch", "2"]).options.shapes).toHaveLength(4);
+  });
+
+  it("has cold runs beside the read limit only", () => {
+    expect(parseCommandLine(["--cold"]).options.cold).toBe(true);
+    for (const defaults of [PEERS_DEFAULTS, CPU_DEFAULTS, TUNE_DEFAULTS]) {
+      expect(() => parseCommandLine(["--cold", "--preset", "quick"], {}, defaults)).toThrow(UsageError);
+      expect(parseCommandLine([], {}, defaults).options.cold).toBe(false);
+    }
   });
 
   it.each([["--mode", "top-q"], ["--batch", "0"], ["--vocab", "1e3"], ["--preset", "huge"], ["--nonsense"]])(

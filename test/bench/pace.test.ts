@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { BenchOptions } from "../../bench/cases.ts";
 import type { Clock } from "../../bench/clock.ts";
+import { COLD_BYTES, Copies, upload } from "../../bench/copies.ts";
 import type { ReadLimit } from "../../bench/limit.ts";
 import { IN_FLIGHT, isInFlight, paceOf, Paces, warmUp } from "../../bench/pace.ts";
 import { type Contender, type Logits, runCase } from "../../bench/run.ts";
@@ -107,7 +108,7 @@ describe("rounds of a case", () => {
     ...peaked(batch),
     data: new Float32Array(0),
     device: {} as GPUDevice,
-    buffers: [],
+    copies: new Copies([]),
   });
   const ours: Contender = { who: "ours", mode: "greedy", record: () => {} };
   const run = (paces = new Paces()) => ({ clock, limit, options, progress: () => {}, name: "case", paces });
@@ -132,5 +133,49 @@ describe("rounds of a case", () => {
     expect(paces.refusal(slow, peaked(16))).toBeUndefined();
     expect(paces.refusal(slow, peaked(32))).toMatch(/^not measured: 8 peaked rows took 2 s/u);
     expect(paces.refusal(slowest, peaked(8))).toMatch(/^not measured/u);
+  });
+});
+
+describe("copies of the logits", () => {
+  const device = () => {
+    const written: unknown[] = [];
+    const made = {
+      createBuffer: ({ size }: GPUBufferDescriptor) => ({ size }),
+      queue: { writeBuffer: (buffer: unknown) => written.push(buffer) },
+    };
+    return { device: made as unknown as GPUDevice, written };
+  };
+
+  it.each([
+    [32_000, 1],
+    [128_256, 8],
+    [1024, 8],
+    [2 ** 20, 128],
+  ])("are as many as are cold, %i × %i", (vocab, batch) => {
+    // A length will do: nothing is copied here.
+    const data = { byteLength: 4 * vocab * batch } as Float32Array<ArrayBuffer>;
+    const { device: cold, written } = device();
+    const copies = upload(cold, data, true);
+    expect(written.length * data.byteLength).toBeGreaterThanOrEqual(COLD_BYTES);
+    expect((written.length - 1) * data.byteLength).toBeLessThan(COLD_BYTES);
+    const read = written.map(() => copies.next());
+    expect(read).toEqual(written);
+    expect(new Set(read).size).toBe(written.length);
+    expect(copies.next()).toBe(read[0]);
+  });
+
+  it("is one where it may be warm, and too small a case is none", () => {
+    const { device: warm, written } = device();
+    const copies = upload(warm, new Float32Array(8), false);
+    expect(written).toHaveLength(1);
+    expect(copies.next()).toBe(copies.next());
+    expect(() => upload(warm, new Float32Array(8), true)).toThrow(/--cold: 32 bytes of logits are too few/u);
+  });
+
+  it("are not used up by calls that are recorded only", () => {
+    const copies = new Copies(Array.from({ length: 5 }, (_, size) => ({ size }) as GPUBuffer));
+    copies.next();
+    expect(copies.unread(() => [copies.next().size, copies.next().size])).toEqual([1, 2]);
+    expect(copies.next().size).toBe(1);
   });
 });
