@@ -6,6 +6,8 @@ import { createSampler, type Sampler, type SamplingParams } from "../src/index.t
 import { sampleDifference } from "../test/support/cases.ts";
 import { Random } from "../test/support/inputs.ts";
 import { MODES, type ModeName } from "./cases.ts";
+import type { Record as Recording } from "./clock.ts";
+import { Readback } from "./readback.ts";
 import type { Contender, Logits, Others } from "./run.ts";
 
 /** Tokens that every row has said, as many as the history holds: drawn ones then push old ones out. */
@@ -97,8 +99,10 @@ export async function prepareControls(
 ): Promise<Others> {
   const contenders: Contender[] = [];
   const samplers: Sampler[] = [];
-  const tokens = device.createBuffer({ label: "bench.tokens", size: 4 * batch * MOST_DRAWS, usage: 0x0080 });
-  const output = device.createBuffer({ label: "bench.output", size: 4 * batch * vocab, usage: 0x0080 });
+  const usage = 0x0080 | 0x0008 | 0x0004;
+  const tokens = device.createBuffer({ label: "bench.tokens", size: 4 * batch * MOST_DRAWS, usage });
+  const output = device.createBuffer({ label: "bench.output", size: 4 * batch * vocab, usage });
+  const readback = new Readback(device);
   const next = (): { buffer: GPUBuffer; rows: number } => ({ buffer: copies.next(), rows: batch });
   for (const { name, history, params, mode = "top-k" } of CONTROLS) {
     if (!modes.includes(mode)) continue;
@@ -118,14 +122,16 @@ export async function prepareControls(
     const [actual, expected] = [await gpu.sample(next(), call), await cpu.sample(data, call)];
     const different = sampleDifference(actual, expected);
     if (different !== undefined) throw new Error(`bench: ${name}: ${different}`);
+    const record: Recording | undefined =
+      name in OUTPUTS ? undefined : (encoder) => gpu.encode(encoder, { logits: next(), tokens }, call);
+    if (record !== undefined) {
+      const { tokens: after } = await cpu.sample(data, call);
+      refuseDifference(`${name}, encode`, await readback.recorded(record, tokens, after.length), after);
+    }
     contenders.push({
       who: `webgpu-token-sampler, ${name}`,
       mode,
-      ...(!(name in OUTPUTS) && {
-        record: (encoder: GPUCommandEncoder) => {
-          gpu.encode(encoder, { logits: next(), tokens }, call);
-        },
-      }),
+      ...(record && { record }),
       tokens: (calls) => Promise.all(Array.from({ length: calls }, () => gpu.sample(next(), call))),
       checkedRows: batch,
     });
@@ -142,22 +148,28 @@ export async function prepareControls(
       ["renormalised probabilities", "renormalize", "encodeRenormalize"],
     ] as const) {
       const [actual, expected] = [await gpu[write](next(), call), await cpu[write](data, call)];
-      const at = actual.findIndex((value, place) => !Object.is(value, expected[place]));
-      if (at !== -1) throw new Error(`bench: ${name}: ${actual[at]} in place ${at}, expected ${expected[at]}`);
-      contenders.push({
-        who: `webgpu-token-sampler, ${name}`,
-        mode,
-        record: (encoder) => gpu[encode](encoder, { logits: next(), output }, call),
-        checkedRows: batch,
-      });
+      refuseDifference(name, actual, expected);
+      const record: Recording = (encoder) => gpu[encode](encoder, { logits: next(), output }, call);
+      const written = await readback.recorded(record, output, expected.length);
+      refuseDifference(`${name}, encode`, new Float32Array(written.buffer), expected);
+      contenders.push({ who: `webgpu-token-sampler, ${name}`, mode, record, checkedRows: batch });
     }
   }
   return {
     contenders,
     release: () => {
       for (const sampler of samplers) sampler.destroy();
+      readback.destroy();
       tokens.destroy();
       output.destroy();
     },
   };
+}
+
+/** @throws Error that says where two series of numbers differ first */
+function refuseDifference(name: string, actual: ArrayLike<number>, expected: ArrayLike<number>): void {
+  for (let place = 0; place < expected.length; place++) {
+    if (Object.is(actual[place], expected[place])) continue;
+    throw new Error(`bench: ${name}: ${actual[place]} in place ${place}, expected ${expected[place]}`);
+  }
 }

@@ -1,3 +1,5 @@
+import type { Record } from "./clock.ts";
+
 /** Reads buffers back through mapped copies, which are kept for the next time. */
 export class Readback {
   readonly #device: GPUDevice;
@@ -32,6 +34,17 @@ export class Readback {
     staging.unmap();
     idle.push(staging);
     return result;
+  }
+
+  /**
+   * The words that a call leaves in a buffer, which has usage `COPY_DST` too: it is filled with ones before, so that nothing
+   * old passes for them.
+   */
+  recorded(record: Record, buffer: GPUBuffer, count: number): Promise<Uint32Array> {
+    this.#device.queue.writeBuffer(buffer, 0, new Uint32Array(count).fill(0xffff_ffff));
+    const encoder = this.#device.createCommandEncoder({ label: "bench.recorded" });
+    record(encoder);
+    return this.submit(encoder, buffer, 4 * count, (mapped) => new Uint32Array(mapped.slice(0)));
   }
 
   #create(bytes: number): GPUBuffer {

@@ -1,5 +1,5 @@
 /** Runs the cases: checks tokens first, then times everyone in turn, with the read limit beside each. */
-import { createSampler, type Sampler } from "../src/index.ts";
+import { createSampler } from "../src/index.ts";
 import { adapterClass } from "../src/webgpu/tuning.ts";
 import { batch as makeLogits, type InputName } from "../test/support/inputs.ts";
 import {
@@ -19,6 +19,7 @@ import { Clock, type Record } from "./clock.ts";
 import { type Copies, upload } from "./copies.ts";
 import { ReadLimit } from "./limit.ts";
 import { failure, IN_FLIGHT, isCalled, isInFlight, type Pace, Paces, stopwatch, warmUp } from "./pace.ts";
+import { Readback } from "./readback.ts";
 import { summarizeSome } from "./statistics.ts";
 
 /** Logits of one case, in both memories. */
@@ -167,15 +168,28 @@ async function prepareOurs(
 ): Promise<{ contenders: Contender[]; mismatches: string[]; release(): void }> {
   const gpu = await createSampler({ vocabSize: vocab, maxBatch: batch, device });
   const cpu = await createSampler({ vocabSize: vocab, maxBatch: 1, engine: "cpu" });
-  const tokens = device.createBuffer({ label: "bench.tokens", size: 4 * batch, usage: 0x0080 });
+  const tokens = device.createBuffer({ label: "bench.tokens", size: 4 * batch, usage: 0x0080 | 0x0008 | 0x0004 });
+  const readback = new Readback(device);
   const row = (index: number): Float32Array<ArrayBuffer> => data.subarray(index * vocab, (index + 1) * vocab);
   const next = (): { buffer: GPUBuffer; rows: number } => ({ buffer: copies.next(), rows: batch });
   const contenders: Contender[] = [];
   const mismatches: string[] = [];
   for (const mode of modes) {
     const params = { ...MODES[mode], seed: SEED };
-    const different = await firstDifference(gpu, cpu, { ...params, position: 0n }, copies.first, batch, row);
-    if (different !== undefined) mismatches.push(`${MODE_LABELS[mode]}: ${different}`);
+    const first = { ...params, position: 0n };
+    const expected = await Promise.all(Array.from({ length: batch }, (_, index) => cpu.sample(row(index), first)));
+    const compare = (how: string, actual: ArrayLike<number>): void => {
+      const at = expected.findIndex((one, index) => actual[index] !== one.tokens[0]);
+      if (at < 0) return;
+      mismatches.push(
+        `${MODE_LABELS[mode]}, ${how}: row ${at}: token ${actual[at]}, the reference's is ${expected[at]!.tokens[0]}`,
+      );
+    };
+    const logits = { buffer: copies.first, rows: batch };
+    compare("sample", (await gpu.sample(logits, first)).tokens);
+    // What is timed on the GPU is recorded by encode.
+    const record: Record = (encoder) => gpu.encode(encoder, { logits, tokens }, first);
+    compare("encode", await readback.recorded(record, tokens, batch));
     contenders.push(
       {
         who: "webgpu-token-sampler",
@@ -193,25 +207,10 @@ async function prepareOurs(
     release: () => {
       gpu.destroy();
       cpu.destroy();
+      readback.destroy();
       tokens.destroy();
     },
   };
-}
-
-async function firstDifference(
-  gpu: Sampler,
-  cpu: Sampler,
-  params: Parameters<Sampler["sample"]>[1],
-  buffer: GPUBuffer,
-  batch: number,
-  row: (index: number) => Float32Array,
-): Promise<string | undefined> {
-  const { tokens } = await gpu.sample({ buffer, rows: batch }, params);
-  for (let index = 0; index < batch; index++) {
-    const expected = (await cpu.sample(row(index), params)).tokens[0];
-    if (tokens[index] !== expected) return `row ${index}: token ${tokens[index]}, the reference's is ${expected}`;
-  }
-  return undefined;
 }
 
 export interface Run {

@@ -1,7 +1,7 @@
 /** What the page of the peers' bench runs; `scripts/bench-peers.mjs` opens it and calls `benchPeers`. */
 import { createSampler } from "../../src/index.ts";
 import type { BenchOptions, BenchOutcome, Case, ModeName, PeerReport, Progress } from "../cases.ts";
-import { MODES } from "../cases.ts";
+import { MODE_LABELS, MODES } from "../cases.ts";
 import { Paces } from "../pace.ts";
 import { Readback } from "../readback.ts";
 import { bench, type Contender, type Logits, type Others, requestBenchDevice } from "../run.ts";
@@ -15,6 +15,8 @@ import { transformersPeer } from "./transformers.ts";
 import { verdictNote, verdicts } from "./verdict.ts";
 
 const SEED = 7n;
+/** Calls in one encoder whose tokens are compared before anything is timed. */
+const CHECKED_CALLS = 2;
 
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
@@ -104,31 +106,49 @@ async function others(
   return { contenders, release: () => releases.forEach((release) => release()) };
 }
 
-/** `encode` and a readback of the tokens: several calls go into one submit and come back together. */
-async function encodeAndRead({ vocab, batch, device, copies }: Logits, modes: readonly ModeName[]): Promise<Others> {
+/**
+ * `encode` and a readback of the tokens: several calls go into one submit and come back together.
+ *
+ * @throws Error if the tokens are not the reference's
+ */
+async function encodeAndRead(
+  { vocab, batch, data, device, copies }: Logits,
+  modes: readonly ModeName[],
+): Promise<Others> {
   const sampler = await createSampler({ vocabSize: vocab, maxBatch: batch, device });
   const readback = new Readback(device);
   const most = 16;
   const tokens = device.createBuffer({
     label: "bench.tokens",
     size: 4 * batch * most,
-    usage: GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC,
+    usage: GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST,
   });
-  const contenders = modes.map((mode): Contender => {
+  const reference = await createSampler({ vocabSize: vocab, maxBatch: batch, engine: "cpu" });
+  const contenders: Contender[] = [];
+  for (const mode of modes) {
     const params = { ...MODES[mode], seed: SEED };
-    return {
-      who: "webgpu-token-sampler, encode",
-      mode,
-      tokens: (calls) => {
-        const encoder = device.createCommandEncoder({ label: "bench.encode" });
-        for (let call = 0; call < calls; call++) {
-          const target = { logits: { buffer: copies.next(), rows: batch }, tokens, tokensOffset: call * batch };
-          sampler.encode(encoder, target, params);
-        }
-        return readback.submit(encoder, tokens, 4 * batch * calls, (mapped) => new Uint32Array(mapped.slice(0)));
-      },
+    const call = (calls: number): Promise<Uint32Array> => {
+      const encoder = device.createCommandEncoder({ label: "bench.encode" });
+      for (let call = 0; call < calls; call++) {
+        const target = { logits: { buffer: copies.next(), rows: batch }, tokens, tokensOffset: call * batch };
+        sampler.encode(encoder, target, params);
+      }
+      return readback.submit(encoder, tokens, 4 * batch * calls, (mapped) => new Uint32Array(mapped.slice(0)));
     };
-  });
+    // What the mode before has left there must not pass for the tokens of this one.
+    device.queue.writeBuffer(tokens, 0, new Uint32Array(batch * CHECKED_CALLS).fill(0xffff_ffff));
+    const drawn = await call(CHECKED_CALLS);
+    for (let at = 0; at < CHECKED_CALLS; at++) {
+      const expected = (await reference.sample(data, params)).tokens;
+      const row = expected.findIndex((token, index) => drawn[at * batch + index] !== token);
+      if (row < 0) continue;
+      throw new Error(
+        `bench: encode and a readback, ${MODE_LABELS[mode]}: call ${at}, row ${row}: token ${drawn[at * batch + row]}, the reference's is ${expected[row]}`,
+      );
+    }
+    contenders.push({ who: "webgpu-token-sampler, encode", mode, tokens: call, checkedRows: batch });
+  }
+  reference.destroy();
   return {
     contenders,
     release: () => {
