@@ -13,6 +13,7 @@ import {
   ourBest,
   OURS,
   OURS_COPY,
+  quantityOf,
 } from "./figures.ts";
 
 const LIMIT = "read limit";
@@ -55,11 +56,13 @@ export function batchChart(result: BenchResult, input: Case["input"], mode: Mode
       points: points(cases, (one) => endToEnd(figureOf(one, who, mode), one.batch)),
     })),
   ].filter((one) => one.points.length > 0);
+  const ofSingle = "1 row: ⅛ of 8 calls in flight (slow ones: one call); more rows: one call";
+  const quantity = cases[0]!.batch === 1 ? ofSingle : quantityOf(cases[0]!.batch);
   return {
     title: `${MODE_LABELS[mode]}, ${input} rows of ${count(vocab)} tokens`,
-    description: `Milliseconds from logits on the GPU to tokens in JavaScript over the number of rows: ${ends(series, "rows")}.`,
+    description: `Milliseconds from logits on the GPU to tokens in JavaScript over the number of rows (${quantity}): ${ends(series, "rows")}.`,
     x: "rows of a call",
-    y: "ms, from logits on the GPU to tokens in JavaScript",
+    y: `ms, logits on the GPU to tokens in JavaScript; ${quantity}`,
     series,
   };
 }

@@ -15,7 +15,7 @@ export type Kind = "peers" | "growth" | "limit";
 
 export function kindOf(result: BenchResult): Kind {
   if (result.peers !== undefined) return "peers";
-  return result.command.includes("--preset growth") ? "growth" : "limit";
+  return /--preset[= ]growth\b/u.test(result.command) ? "growth" : "limit";
 }
 
 const TITLES = {
@@ -37,6 +37,19 @@ export const caseOf = (
 export const figureOf = (one: Case, who: string, mode: ModeName): Figure | undefined =>
   one.figures.find((figure) => figure.who === who && figure.mode === mode);
 
+/** What {@link endToEnd} gives for so many rows. */
+export const quantityOf = (batch: number): string => (batch === 1 ? "an eighth of eight calls in flight" : "one call");
+
+/** What a reader has to know of the times of a run beside peers. */
+export const HOW_TO_READ: readonly string[] = [
+  "“ms to tokens” begins with the logits on the GPU and ends with the tokens in JavaScript. It is one of two quantities. For more rows than one it is the time of one call. For a single row it is an eighth of the time of eight calls that are begun before the first one ends, as a single one is mostly waiting; who is too slow for that is called once, and “one call” stands beside the time.",
+  "Ours is the better of `sample` and `encode`. Eight calls of `encode` in flight are recorded into one submit and read back at once; everyone else is called eight times, and ONNX Runtime Web runs one call after the other.",
+  "The read limit in the charts is the time per call of several in one submit, without a readback.",
+  "“Fastest library” is of those that were measured. “Not measured” is who failed, or was too slow for the run by what other rows took: the notes below the tables of everyone say which.",
+];
+
+const NOT_MEASURED = "not measured";
+
 /**
  * From logits on the GPU to tokens in JavaScript: a call, and for a single row a call of several in flight, as a single
  * one is mostly waiting.
@@ -52,19 +65,29 @@ export function ourBest(one: Case, mode: ModeName): Summary | undefined {
 }
 
 /** The library that was fastest in a mode; the copy to the CPU is not a library. */
-export function bestLibrary(one: Case, mode: ModeName): { who: string; time: Summary } | undefined {
-  let best: { who: string; time: Summary } | undefined;
+export function bestLibrary(one: Case, mode: ModeName): { who: string; time: Summary; isOneCall: boolean } | undefined {
+  let best: ReturnType<typeof bestLibrary>;
   for (const figure of one.figures) {
     if (figure.mode !== mode || figure.who === COPY || figure.who === JAVASCRIPT || figure.who.startsWith(OURS))
       continue;
     const time = endToEnd(figure, one.batch);
-    if (time !== undefined && (best === undefined || time.median < best.time.median)) best = { who: figure.who, time };
+    if (time !== undefined && (best === undefined || time.median < best.time.median))
+      best = { who: figure.who, time, isOneCall: isOneCall(figure, one.batch) };
   }
   return best;
 }
 
 export const spread = (summary: Summary | undefined): string =>
-  summary === undefined ? "–" : `${digits(summary.median)} (${digits(summary.low)}–${digits(summary.high)})`;
+  summary === undefined ? NOT_MEASURED : `${digits(summary.median)} (${digits(summary.low)}–${digits(summary.high)})`;
+
+/** Whether the time of a single row is that of one call nevertheless. */
+const isOneCall = (figure: Figure, batch: number): boolean => batch === 1 && figure.inFlight === undefined;
+
+/** A time from {@link endToEnd}, and what it is of where its table does not say so. */
+function spreadToTokens(figure: Figure | undefined, batch: number): string {
+  const time = endToEnd(figure, batch);
+  return spread(time) + (figure !== undefined && time !== undefined && isOneCall(figure, batch) ? ", one call" : "");
+}
 
 /** Head and rows of a table. */
 export interface Table {
@@ -87,11 +110,13 @@ export function overview(one: Case): Table {
     return [
       MODE_LABELS[mode],
       spread(time),
-      time === undefined ? "–" : digits(gigabytes(one.bytes, time.median)),
+      time === undefined ? NOT_MEASURED : digits(gigabytes(one.bytes, time.median)),
       spread(ours?.overLimit),
       spread(ourBest(one, mode)),
-      spread(endToEnd(figureOf(one, COPY, mode), one.batch)),
-      library === undefined ? "–" : `${digits(library.time.median)} (${library.who})`,
+      spreadToTokens(figureOf(one, COPY, mode), one.batch),
+      library === undefined
+        ? NOT_MEASURED
+        : `${digits(library.time.median)} (${library.who}${library.isOneCall ? ", one call" : ""})`,
     ];
   });
   return {
@@ -100,12 +125,18 @@ export function overview(one: Case): Table {
       "GPU ms a call",
       "GB/s",
       "× read limit",
-      "ms to tokens",
+      one.batch === 1 ? "ms to tokens, ⅛ of 8 calls" : "ms to tokens, one call",
       "copy + JavaScript, ms",
       "fastest library, ms",
     ],
     rows,
   };
+}
+
+/** The same without peers. */
+export function overviewOfLimit(one: Case): Table {
+  const { head, rows } = overview(one);
+  return { head: head.slice(0, 5), rows: rows.map((cells) => cells.slice(0, 5)) };
 }
 
 /** Everyone's way to JavaScript in one case. */
@@ -116,7 +147,14 @@ export function sideBySide(one: Case): Table {
   const modes = [...new Set(one.figures.map(({ mode }) => mode))];
   return {
     head: ["who", ...modes.map((mode) => MODE_LABELS[mode])],
-    rows: who.map((name) => [name].concat(modes.map((mode) => spread(endToEnd(figureOf(one, name, mode), one.batch))))),
+    rows: who.map((name) =>
+      [name].concat(
+        modes.map((mode) => {
+          const figure = figureOf(one, name, mode);
+          return figure === undefined ? "no such mode" : spreadToTokens(figure, one.batch);
+        }),
+      ),
+    ),
   };
 }
 
@@ -148,7 +186,7 @@ export function slowerThan(result: BenchResult): Table {
           MODE_LABELS[mode],
           spread(ours),
           figure.who,
-          spread(time),
+          spreadToTokens(figure, one.batch),
           digits(ours.median / time.median),
         ]);
       }

@@ -9,9 +9,12 @@ import {
   caseOf,
   cpuRows,
   growthTable,
+  HOW_TO_READ,
   kindOf,
   notesOf,
   overview,
+  overviewOfLimit,
+  quantityOf,
   sideBySide,
   slowerThan,
   titleOf,
@@ -36,8 +39,9 @@ export function reportMarkdown(results: readonly BenchResult[]): string {
       lines.push(...markdownTable(head, rows, 2), "");
       continue;
     }
+    if (kind === "peers") lines.push(...HOW_TO_READ.flatMap((paragraph) => [paragraph, ""]));
     for (const one of result.cases) {
-      const { head, rows } = overview(one);
+      const { head, rows } = kind === "peers" ? overview(one) : overviewOfLimit(one);
       lines.push(`### ${caseName(one)}`, "", ...markdownTable(head, rows, 1), "");
     }
     if (kind !== "peers") continue;
@@ -49,7 +53,8 @@ export function reportMarkdown(results: readonly BenchResult[]): string {
     );
     for (const one of result.cases) {
       const { head, rows } = sideBySide(one);
-      lines.push(`### Everyone, ms to tokens: ${caseName(one)}`, "", ...markdownTable(head, rows, 1), "");
+      const title = `### Everyone, ms to tokens, ${quantityOf(one.batch)}: ${caseName(one)}`;
+      lines.push(title, "", ...markdownTable(head, rows, 1), "");
       const notes = notesOf(one).map((note) => `- ${escapeCell(note)}`);
       if (notes.length > 0) lines.push(...notes, "");
     }
@@ -93,8 +98,13 @@ export function readmeSection(result: BenchResult, chartPath: string): ReadmeSec
       "",
       `![${chart.title}. ${chart.description}](${chartPath})`,
       "",
+      "In the chart the time of a single row is an eighth of that of eight calls in flight (slow ones are called once), the time of more rows is that of one call. Ours is",
+      "the better of `sample` and `encode`; eight calls of `encode` are one submit and one readback. The read limit is the time per call of several in one submit, without a",
+      "readback.",
+      "",
       `${caseName(one)[0]!.toUpperCase()}${caseName(one).slice(1)}; medians, quartiles in brackets. “× read limit” is the GPU time over that of a kernel that only reads`,
-      `the same logits. “ms to tokens” begins with the logits on the GPU and ends with the tokens in JavaScript, as do the columns after it.`,
+      `the same logits. “ms to tokens” is the time of ${quantityOf(one.batch)}: it begins with the logits on the GPU and ends with the tokens in JavaScript, as do the`,
+      "columns after it. Libraries that failed or were too slow for the run were not measured.",
       "",
       ...markdownTable(head, rows, 1),
       "",

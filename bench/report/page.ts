@@ -8,9 +8,12 @@ import {
   caseName,
   cpuRows,
   growthTable,
+  HOW_TO_READ,
   kindOf,
   notesOf,
   overview,
+  overviewOfLimit,
+  quantityOf,
   sideBySide,
   slowerThan,
   titleOf,
@@ -69,7 +72,7 @@ export function reportPage(results: readonly BenchResult[]): string {
         return [
           heading(result),
           facts(result),
-          ...result.cases.map((one) => table(caseName(one), overviewOfLimit(overview(one)), 1)),
+          ...result.cases.map((one) => table(caseName(one), overviewOfLimit(one), 1)),
         ];
     }
   });
@@ -95,12 +98,6 @@ ${sections.join("\n")}
 `;
 }
 
-/** Without the columns of a run that had no peers. */
-const overviewOfLimit = ({ head, rows }: Table): Table => ({
-  head: head.slice(0, 5),
-  rows: rows.map((cells) => cells.slice(0, 5)),
-});
-
 function peersSections(result: BenchResult, draw: (chart: ReturnType<typeof batchChart>) => string): string[] {
   const inputs = [...new Set(result.cases.map(({ input }) => input))];
   const modes = [...new Set(result.cases.flatMap(({ figures }) => figures.map(({ mode }) => mode)))];
@@ -109,8 +106,7 @@ function peersSections(result: BenchResult, draw: (chart: ReturnType<typeof batc
   return [
     heading(result),
     facts(result),
-    `<p class="note">From logits on the GPU to tokens in JavaScript. For a single row the time is that of a call of eight in
-flight, as a single one is mostly waiting. Everyone is called in turn, every other round backwards.</p>`,
+    ...HOW_TO_READ.map((paragraph) => `<p class="note">${escapeXml(paragraph.replaceAll("`", ""))}</p>`),
     ...inputs.map(
       (input) => `<div class="charts">${modes.map((mode) => draw(batchChart(result, input, mode))).join("")}</div>`,
     ),
@@ -118,10 +114,10 @@ flight, as a single one is mostly waiting. Everyone is called in turn, every oth
     "<h3>Where something else is faster</h3>",
     slower.rows.length === 0
       ? "<p>Nowhere in this run.</p>"
-      : table("Milliseconds from logits on the GPU to tokens in JavaScript", slower, 2),
+      : table("Milliseconds to tokens; of one call, for batch 1 an eighth of eight calls in flight", slower, 2),
     "<h3>Everyone, milliseconds from logits on the GPU to tokens in JavaScript</h3>",
     ...result.cases.flatMap((one) => [
-      table(caseName(one), sideBySide(one), 1),
+      table(`${caseName(one)}: ${quantityOf(one.batch)}`, sideBySide(one), 1),
       `<ul class="note">${notesOf(one)
         .map((note) => `<li>${escapeXml(note)}</li>`)
         .join("")}</ul>`,

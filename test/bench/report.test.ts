@@ -9,7 +9,10 @@ import {
   growthCases,
   growthOver,
   growthTable,
+  kindOf,
   overview,
+  overviewOfLimit,
+  sideBySide,
   slowerThan,
 } from "../../bench/report/figures.ts";
 import { BEGIN, END, readmeSection, replaceSection, reportMarkdown } from "../../bench/report/markdown.ts";
@@ -207,6 +210,33 @@ describe("figures", () => {
     expect(overview(peaked(8)).rows[0]![4]).toMatch(/^24\.0 /u);
   });
 
+  it("says which quantity the way to JavaScript is, and where a single row's is the other one", () => {
+    expect(overview(peaked(1)).head).toContain("ms to tokens, ⅛ of 8 calls");
+    expect(overview(peaked(8)).head).toContain("ms to tokens, one call");
+    expect(overview(peaked(1)).rows[0]!.at(-1)).toBe("60.0 (A <b>|library|</b>, one call)");
+    expect(overview(peaked(8)).rows[0]!.at(-1)).toBe("480 (A <b>|library|</b>)");
+    const cells = new Map(sideBySide(peaked(1)).rows.map(([who, cell]) => [who, cell]));
+    expect(cells.get("jax-js")).toBe("70.0 (63.0–77.0), one call");
+    expect(cells.get("copy + JavaScript")).toBe("5.00 (4.50–5.50)");
+    expect(overviewOfLimit(peaked(8)).head).toHaveLength(5);
+  });
+
+  it("tells who was not measured from who has no such mode", () => {
+    const one = peaked(8);
+    const figures = [...one.figures, figure("slow", "top-p", { notes: ["not measured: 1 peaked row took 7.0 s"] })];
+    const rows = sideBySide({ ...one, figures }).rows;
+    expect(rows.find(([who]) => who === "slow")).toEqual(["slow", "no such mode", "not measured"]);
+    expect(overview({ ...one, figures }).rows[1]!.slice(1)).toEqual(Array(6).fill("not measured"));
+  });
+
+  it("knows a growth run by its command, however that is written", () => {
+    const kinds = ["--preset growth", "--preset=growth --rounds 1", "--preset full", "--json growth"].map((given) =>
+      kindOf(result(`npm run bench -- ${given}`, [])),
+    );
+    expect(kinds).toEqual(["growth", "growth", "limit", "limit"]);
+    expect(kindOf(peers)).toBe("peers");
+  });
+
   it("names everyone who is faster, and nobody who is not", () => {
     expect(slowerThan(peers).rows).toEqual([]);
     const one = peaked(8);
@@ -284,6 +314,11 @@ describe("report", () => {
     expect(text).not.toMatch(/NaN|undefined|<b>/u);
     expect(text).toContain("250 ns a token");
     expect(text).toContain("called once");
+    expect(text).toContain(
+      "Everyone, ms to tokens, an eighth of eight calls in flight: peaked rows, vocabulary 1,000, batch 1",
+    );
+    expect(text).toContain("Everyone, ms to tokens, one call: peaked rows, vocabulary 1,000, batch 8");
+    expect(text).toContain("one submit");
   });
 
   it("draws everyone over the batch, and growth with the limit", () => {
@@ -294,6 +329,9 @@ describe("report", () => {
       "jax-js",
       "A <b>|library|</b>",
     ]);
+    expect(batchChart(peers, "peaked", "top-k+top-p")?.y).toMatch(/1 row: ⅛ of .+; more rows: one call$/u);
+    const more = result("c", [peaked(8), peaked(32)]);
+    expect(batchChart(more, "peaked", "top-k+top-p")?.y).toMatch(/JavaScript; one call$/u);
     expect(batchChart(peers, "flat", "top-k+top-p")).toBeUndefined();
     expect(growthChart(growth, "vocab")?.series.map(({ name }) => name)).toEqual(["greedy", "read limit"]);
   });
@@ -308,6 +346,8 @@ describe("report", () => {
     expect(replaceSection(once, markdown)).toBe(once);
     expect(once).toContain("](bench/results/chart.svg)");
     expect(svg).toMatch(/^<svg /u);
+    expect(markdown).toContain("“ms to tokens” is the time of one call");
+    expect(markdown).toContain("the time of a single row is an eighth");
     expect(() => replaceSection("no markers", markdown)).toThrow(/bench: begin/u);
   });
 });
