@@ -82,6 +82,13 @@ export async function requestBenchDevice(gpu: GPU, shapes: readonly Shape[]): Pr
     requiredLimits: {
       maxStorageBufferBindingSize: bytes,
       maxBufferSize: Math.max(bytes, 2 ** 28),
+      // The widest of the kernels that only read; the sampler is cut for the default.
+      ...Object.fromEntries(
+        (["maxComputeInvocationsPerWorkgroup", "maxComputeWorkgroupSizeX"] as const).map((name) => [
+          name,
+          Math.min(512, found.limits[name]),
+        ]),
+      ),
     },
   });
   const errors: string[] = [];
