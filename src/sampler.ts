@@ -249,7 +249,8 @@ export class Sampler {
    * command buffer draw like as many `sample` calls.
    *
    * One encoder may hold any number of calls. If several encoders are under way, submit each before 16 further calls with other
-   * parameters have been recorded into others, whether those are submitted or not: the parameters would be overwritten.
+   * parameters have been recorded into others since its last one, whether those are submitted or not: the parameters of all of
+   * its calls would be overwritten.
    *
    * @throws TypeError or RangeError that names what is wrong, before anything is recorded; Error on the `"cpu"` engine
    */

@@ -330,14 +330,14 @@ export class WebGpuEngine implements Engine {
   ): void {
     const staged = isStaged(plans);
     const chunks = this.#chunks(logits, plans);
-    const ring = this.#workspace.ring({ staged, waits }, encoder, chunks.length);
     const several = tokens.draws > 1;
-    const workspace = this.#workspace.bindGroup(several || plans.some(needsMassRoom), ring);
     // Everything that can fail comes before the first command.
-    const offsets = chunks.map((chunk) => {
-      const row = firstRow + chunk.firstRow;
-      return ring.place(encoder, this.#call(chunk, logits.rowStride, row, tokens, staged));
-    });
+    const { ring, offsets } = this.#workspace.place(
+      encoder,
+      { staged, waits },
+      chunks.map((chunk) => this.#call(chunk, logits.rowStride, firstRow + chunk.firstRow, tokens, staged)),
+    );
+    const workspace = this.#workspace.bindGroup(several || plans.some(needsMassRoom), ring);
     const controls = this.#place(encoder, chunks, ring);
     const target = this.#bindings.tokens(tokens.buffer, tokens.range);
     const pass = encoder.beginComputePass({ label: "webgpu-token-sampler.sample" });
@@ -374,25 +374,17 @@ export class WebGpuEngine implements Engine {
   ): void {
     const staged = isStaged(plans);
     const chunks = this.#chunks(logits, plans, this.#rowsOf(output));
-    const ring = this.#workspace.ring({ staged, waits }, encoder, 2 * chunks.length);
-    const workspace = this.#workspace.lookGroup(ring);
     const constants = { OUTPUT: WRITTEN[output.type] };
     // Everything that can fail comes before the first command.
-    const placed = chunks.map((chunk) => {
-      const row = firstRow + chunk.firstRow;
-      const range = this.#placeOf(output, chunk);
-      return {
-        draw: ring.place(encoder, this.#call(chunk, logits.rowStride, row, this.#scratchTokens(), staged)),
-        write: ring.place(
-          encoder,
-          this.#call(chunk, logits.rowStride, row, this.#scratchTokens(), staged, {
-            tokenFirst: range.first,
-            tokenStride: output.rowStride,
-          }),
-        ),
-        group: range.group,
-      };
+    const places = chunks.map((chunk) => this.#placeOf(output, chunk));
+    const calls = chunks.flatMap((chunk, index) => {
+      const written = { tokenFirst: places[index]!.first, tokenStride: output.rowStride };
+      return [{}, written].map((extras) =>
+        this.#call(chunk, logits.rowStride, firstRow + chunk.firstRow, this.#scratchTokens(), staged, extras),
+      );
     });
+    const { ring, offsets } = this.#workspace.place(encoder, { staged, waits }, calls);
+    const workspace = this.#workspace.lookGroup(ring);
     const own = standing.copies.length > 0 ? { calls: ring.buffer, history: standing.history } : undefined;
     const controls = this.#place(encoder, chunks, ring, own);
     const bytes = 4 * RECORD_WORDS;
@@ -400,14 +392,14 @@ export class WebGpuEngine implements Engine {
     encoder.copyBufferToBuffer(standing.records, firstRow * bytes, look, firstRow * bytes, logits.rows * bytes);
     const pass = encoder.beginComputePass({ label: "webgpu-token-sampler.write" });
     chunks.forEach((chunk, index) => {
-      const { draw, write, group } = placed[index]!;
+      const [draw, write] = [offsets[2 * index]!, offsets[2 * index + 1]!];
       this.#withChunk(pass, logits.source as GPUBuffer, chunk, workspace, draw, controls[index], (processed) => {
         const variant = { processed, staged };
         pass.setBindGroup(2, this.#bindings.tokens(this.#workspace.tokens));
         this.#dispatch(pass, chunk, variant);
         pass.setPipeline(this.#kernel("write", { ...variant, constants }));
         pass.setBindGroup(1, workspace, [write]);
-        pass.setBindGroup(2, group);
+        pass.setBindGroup(2, places[index]!.group);
         pass.dispatchWorkgroups(this.#streamWorkgroups, chunk.rows);
       });
     });
@@ -423,7 +415,7 @@ export class WebGpuEngine implements Engine {
   ): (PlacedControls | undefined)[] {
     const placed = chunks.map(({ plans }) => {
       const rows = plans.map(({ process }) => process);
-      return isProcessed(plans) ? this.#processing.place(encoder, rows, ring, chunks.length, own) : undefined;
+      return isProcessed(plans) ? this.#processing.place(rows, ring, chunks.length, own) : undefined;
     });
     for (const controls of placed) if (controls !== undefined) this.#processing.copyMasks(encoder, controls);
     return placed;
@@ -824,6 +816,7 @@ export class WebGpuEngine implements Engine {
           // Stages may look at where a row stands.
           encoder.copyBufferToBuffer(standing.records, firstRow * recordBytes, records, 0, rows * recordBytes);
         }
+        ring.uses.begin(encoder);
         const controls = this.#place(encoder, chunks, ring, { calls, history });
         const pass = encoder.beginComputePass({ label: "webgpu-token-sampler.candidates" });
         chunks.forEach((chunk, index) => {

@@ -5,7 +5,7 @@ import type { LogitsType } from "../reference/convert.ts";
 import { type MaskCopy, packControls } from "./controls.ts";
 import { RECORD_TOKEN, RECORD_WORDS } from "./pack.ts";
 import { type FurtherPipelines, furtherPipelines, type Pipelines } from "./pipelines.ts";
-import { OWN_CALLS, sameWords, SlotUses, WAITING_CALLS } from "./slots.ts";
+import { OWN_CALLS, sameWords, type Slot, type SlotUses, UNUSED, WAITING_CALLS } from "./slots.ts";
 import type { ReadBack } from "./state.ts";
 import type { Tuning } from "./tuning.ts";
 import { type CallRing, recorded, scoped, USAGE, type Workspace } from "./workspace.ts";
@@ -35,19 +35,16 @@ export interface PlacedControls {
   readonly counters: number;
 }
 
-interface Slot {
+interface ControlsSlot extends Slot {
   readonly buffer: GPUBuffer;
-  /** What the buffer holds; nothing if there was no room for it. */
-  words: Uint32Array | undefined;
-  /** What is copied over these. */
+  /** What is copied over its words. */
   copies: readonly MaskCopy[];
   readonly groups: Map<CallRing, GPUBindGroup>;
 }
 
 /** Slots of calls that wait in encoders of the caller's, or of those that are submitted at once. */
 class Slots {
-  readonly made: Slot[] = [];
-  readonly uses = new SlotUses();
+  readonly made: ControlsSlot[] = [];
   /** As many as are made before one is used again. */
   count = 0;
 }
@@ -102,7 +99,7 @@ export class Processing {
   }
 
   /**
-   * Puts a dispatch's controls where the GPU finds them when `encoder` runs.
+   * Puts a dispatch's controls where the GPU finds them when the encoder of the present call runs.
    *
    * @param plans one per row of the dispatch
    * @param ring where the dispatch's call lies
@@ -110,7 +107,6 @@ export class Processing {
    * @param own for a dispatch whose call lies in another buffer than the workspace's, or that looks at a copy of the history
    */
   place(
-    encoder: GPUCommandEncoder,
     plans: readonly (ProcessPlan | undefined)[],
     ring: CallRing,
     dispatches: number,
@@ -120,7 +116,7 @@ export class Processing {
     const { words, copies, listed, reach } = packControls(plans, maxHistory, vocabSize);
     const slots = ring.waits ? this.#waiting : this.#own;
     slots.count = Math.max(slots.count, dispatches * (ring.waits ? WAITING_CALLS : OWN_CALLS));
-    const slot = this.#slot(slots, encoder, words, copies);
+    const slot = this.#slot(slots, ring.uses, words, copies);
     const entries = Math.max(listed, Math.min(reach, maxHistory, MAX_HISTORY));
     return {
       buffer: slot.buffer,
@@ -158,7 +154,7 @@ export class Processing {
     return Math.ceil(this.#markWords / this.#shape.tuning.streamWorkgroup);
   }
 
-  #groupOf(slot: Slot, ring: CallRing): GPUBindGroup {
+  #groupOf(slot: ControlsSlot, ring: CallRing): GPUBindGroup {
     let group = slot.groups.get(ring);
     if (group === undefined) {
       slot.groups.set(ring, (group = this.#group(slot.buffer, ring.buffer, ring, this.history.buffer)));
@@ -181,24 +177,23 @@ export class Processing {
   }
 
   #slot(
-    { made, uses, count }: Slots,
-    encoder: GPUCommandEncoder,
+    { made, count }: Slots,
+    uses: SlotUses,
     words: Uint32Array<ArrayBuffer>,
     copies: readonly MaskCopy[],
-  ): Slot {
-    const used = uses.of(encoder);
+  ): ControlsSlot {
     // Masks that change with every token differ early, so that comparing them costs little.
     // All masks of a call are copied before its first dispatch: chunks share a slot only if the masks are the same, too.
     // Where a mask is copied to, the words are zeros; a mask that is all zeros is another one.
-    let index = made.findIndex(
-      (slot, at) =>
-        sameWords(slot.words, words) &&
-        samePlaces(slot.copies, copies) &&
-        (used?.has(at) !== true || sameSources(slot.copies, copies)),
+    let slot = made.find(
+      (each) =>
+        sameWords(each.words, words) &&
+        samePlaces(each.copies, copies) &&
+        (!uses.has(each) || sameSources(each.copies, copies)),
     );
-    if (index < 0) {
-      index = uses.oldest(encoder, Math.max(count, made.length));
-      let slot = made[index];
+    if (slot === undefined) {
+      const old = made.length < count ? undefined : uses.free(made)[0];
+      slot = old;
       if (slot?.words === undefined || slot.buffer.size < words.byteLength) {
         // Some more than needed, since lists grow.
         const size = 2 ** Math.ceil(Math.log2(words.byteLength));
@@ -206,15 +201,13 @@ export class Processing {
           created.words = undefined;
         };
         const usage = USAGE.STORAGE | USAGE.COPY_DST;
-        const buffer = this.#workspace.keep("controls", size, usage, forget, slot?.buffer);
-        const created: Slot = { buffer, words, copies, groups: new Map() };
-        made[index] = slot = created;
+        const buffer = this.#workspace.keep("controls", size, usage, forget, old?.buffer);
+        const created: ControlsSlot = { ...UNUSED, buffer, copies, groups: new Map() };
+        made[old === undefined ? made.length : made.indexOf(old)] = slot = created;
       }
-      slot.words = words;
+      uses.put(slot, words);
       this.#device.queue.writeBuffer(slot.buffer, 0, words);
-    }
-    uses.use(encoder, index);
-    const slot = made[index]!;
+    } else uses.use(slot);
     slot.copies = copies;
     return slot;
   }

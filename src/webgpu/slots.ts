@@ -1,44 +1,70 @@
-/** Places that calls take in turn, for what the GPU reads when their commands run. */
+/** Places for what the GPU reads when the commands of calls run, and when they may be used again. */
 
-/** How many calls of different contents may wait in encoders that are not submitted yet. */
+/** A call in an encoder that waits keeps its place until so many with other contents were recorded into others. */
 export const WAITING_CALLS = 16;
 /** How many calls of the sampler's own keep a place, so that those with the same contents write nothing. */
 export const OWN_CALLS = 4;
 
-/** Who has used which slot, and when. */
-export class SlotUses {
-  readonly #last: number[] = [];
-  readonly #used = new WeakMap<GPUCommandEncoder, Set<number>>();
-  #clock = 0;
+/** A place. */
+export interface Slot {
+  /** What it holds; undefined: nothing. */
+  words: Uint32Array | undefined;
+  /** How many calls had put something down before the last call of an encoder that uses it. */
+  lastUse: number;
+}
 
-  /** The slots of an encoder: what it finds there has to stay until it is submitted. */
-  of(encoder: GPUCommandEncoder): ReadonlySet<number> | undefined {
-    return this.#used.get(encoder);
+/** What a slot has that nobody has used. */
+export const UNUSED: Slot = { words: undefined, lastUse: -Infinity };
+
+/**
+ * Which slots are in use, by one call after the other. An encoder is submitted as a whole, and nobody knows when: what the first
+ * of its calls finds has to stay as long as what the last one does.
+ */
+export class SlotUses {
+  readonly #stay: number;
+  readonly #used = new WeakMap<GPUCommandEncoder, Set<Slot>>();
+  #mine: Set<Slot> = new Set();
+  /** Calls that have put something down: so far, and before the present one. */
+  #calls = 0;
+  #before = 0;
+
+  /** @param stay calls that put something down for others before a slot may be used again */
+  constructor(stay: number) {
+    this.#stay = stay;
   }
 
-  /** An encoder uses a slot, whether anything is written there or not. */
-  use(encoder: GPUCommandEncoder, slot: number): void {
+  /** A call of this encoder begins. What is asked and done from now on is for that one. */
+  begin(encoder: GPUCommandEncoder): void {
     let used = this.#used.get(encoder);
     if (used === undefined) this.#used.set(encoder, (used = new Set()));
-    used.add(slot);
-    this.#last[slot] = ++this.#clock;
+    // Nobody takes a slot from the encoder while there are only calls of its own.
+    if (used !== this.#mine) for (const slot of this.#mine) slot.lastUse = this.#before;
+    this.#mine = used;
+    this.#before = this.#calls;
   }
 
-  /**
-   * The slot that was not used for the longest time: with `count` of them, what the last `count` uses of different ones have
-   * found there stays.
-   *
-   * @returns one that `encoder` does not use, or `count` if it uses them all
-   */
-  oldest(encoder: GPUCommandEncoder, count: number): number {
-    const used = this.#used.get(encoder);
-    let oldest = count;
-    let time = Infinity;
-    for (let slot = 0; slot < count; slot++) {
-      const last = this.#last[slot] ?? 0;
-      if (last < time && used?.has(slot) !== true) [oldest, time] = [slot, last];
-    }
-    return oldest;
+  /** Whether the encoder uses a slot. */
+  has(slot: Slot): boolean {
+    return this.#mine.has(slot);
+  }
+
+  /** The encoder uses a slot as it is. */
+  use(slot: Slot): void {
+    slot.lastUse = this.#before;
+    this.#mine.add(slot);
+  }
+
+  /** The encoder uses a slot, where these words are put down. */
+  put(slot: Slot, words: Uint32Array): void {
+    slot.words = words;
+    this.#calls = this.#before + 1;
+    this.use(slot);
+  }
+
+  /** Those that may be used again; what was not used for the longest time comes first. */
+  free<T extends Slot>(slots: readonly T[]): T[] {
+    const free = slots.filter((slot) => this.#before - slot.lastUse >= this.#stay && !this.#mine.has(slot));
+    return free.sort((a, b) => (a.lastUse < b.lastUse ? -1 : Number(a.lastUse > b.lastUse)));
   }
 }
 

@@ -3,7 +3,7 @@
  */
 import { callBytes, RECORD_WORDS } from "./pack.ts";
 import type { Pipelines } from "./pipelines.ts";
-import { OWN_CALLS, sameWords, SlotUses, WAITING_CALLS } from "./slots.ts";
+import { OWN_CALLS, sameWords, type Slot, SlotUses, UNUSED, WAITING_CALLS } from "./slots.ts";
 
 export const USAGE = { MAP_READ: 1, COPY_SRC: 4, COPY_DST: 8, STORAGE: 128 } as const;
 
@@ -65,6 +65,13 @@ export interface RingKind {
   readonly waits: boolean;
 }
 
+function isOf({ staged, waits }: RingKind, ring: RingKind): boolean {
+  return ring.staged === staged && ring.waits === waits;
+}
+
+/** Bytes of the places that are made at once, where one call does not take more. */
+const MOST_RING = 16 * 2 ** 20;
+
 /** Buffers for reading back that are kept for the next call, and their bytes together. */
 const MOST_IDLE = 4;
 const MOST_IDLE_BYTES = 2 ** 20;
@@ -93,7 +100,9 @@ export class Workspace {
   #upload: GPUBuffer | undefined;
   readonly #groups = new Map<CallRing, { lean?: GPUBindGroup; full?: GPUBindGroup; look?: GPUBindGroup }>();
   #look: GPUBuffer | undefined;
+  /** The newest one comes first: the others are full, or have been. */
   readonly #rings: CallRing[] = [];
+  readonly #uses = { waiting: new SlotUses(WAITING_CALLS), own: new SlotUses(0) };
   readonly records: GPUBuffer;
   readonly tokens: GPUBuffer;
 
@@ -112,31 +121,46 @@ export class Workspace {
     this.ring({ staged: false, waits: false });
   }
 
+  /** A ring of the kind, for what is the same for all of them. */
+  ring(kind: RingKind): CallRing {
+    return this.#rings.find((ring) => isOf(kind, ring)) ?? this.#makeRing(kind, 0);
+  }
+
   /**
-   * Where calls are put down. There are more than one of a kind only if one encoder has filled the first, or calls take more
-   * slots than it was made for.
+   * Puts the dispatches of a call where the GPU finds them when `encoder` runs. There are more rings of a kind than one only if
+   * too many of the first one's slots are in use: by encoders with many calls, or since calls take more of them than it was made for.
    *
-   * @param calls slots that the next call of `encoder` takes; left out, it is not put there
+   * @returns where: all in one ring, and the slots' offsets in bytes
    */
-  ring(kind: RingKind, encoder?: GPUCommandEncoder, calls: number = 0): CallRing {
-    const fits = (ring: CallRing): boolean => encoder === undefined || ring.hasRoom(encoder, calls);
-    let ring = this.#rings.find((each) => each.staged === kind.staged && each.waits === kind.waits && fits(each));
-    if (ring === undefined) this.#rings.push((ring = this.#makeRing(kind, calls)));
-    return ring;
+  place(
+    encoder: GPUCommandEncoder,
+    kind: RingKind,
+    calls: readonly Uint32Array<ArrayBuffer>[],
+  ): { readonly ring: CallRing; readonly offsets: readonly number[] } {
+    this.#uses[kind.waits ? "waiting" : "own"].begin(encoder);
+    for (const ring of this.#rings) {
+      const offsets = isOf(kind, ring) ? ring.place(calls) : undefined;
+      if (offsets !== undefined) return { ring, offsets };
+    }
+    const ring = this.#makeRing(kind, calls.length);
+    return { ring, offsets: ring.place(calls)! };
   }
 
   #makeRing({ staged, waits }: RingKind, calls: number): CallRing {
     const { maxBatch, chunkRows } = this.#shape;
-    const alignment = this.#device.limits.minStorageBufferOffsetAlignment;
+    const { minStorageBufferOffsetAlignment: alignment, maxBufferSize } = this.#device.limits;
     const slotBytes = Math.ceil(callBytes(chunkRows, staged) / alignment) * alignment;
     // Processed rows may come in smaller chunks, and so in more of them.
-    const wanted = Math.max(Math.ceil(maxBatch / chunkRows), calls) * (waits ? WAITING_CALLS : OWN_CALLS);
-    const slots = Math.max(calls, Math.min(wanted, Math.floor(this.#device.limits.maxBufferSize / slotBytes)));
+    const call = Math.max(Math.ceil(maxBatch / chunkRows), calls);
+    const several = Math.min(call * (waits ? WAITING_CALLS : OWN_CALLS), Math.floor(MOST_RING / slotBytes));
+    const slots = Math.max(calls, Math.min(Math.max(call, several), Math.floor(maxBufferSize / slotBytes)));
     const buffer = this.keep("calls", slotBytes * slots, USAGE.STORAGE | USAGE.COPY_DST, () => {
       this.#rings.splice(this.#rings.indexOf(ring), 1);
       this.#groups.delete(ring);
     });
-    const ring = new CallRing(this.#device, buffer, { staged, waits, slotBytes, slots });
+    const uses = this.#uses[waits ? "waiting" : "own"];
+    const ring = new CallRing(this.#device, buffer, uses, { staged, waits, slotBytes, slots });
+    this.#rings.unshift(ring);
     return ring;
   }
 
@@ -287,14 +311,14 @@ export class Workspace {
 }
 
 /**
- * Parameters on their way to the GPU: one buffer, one slot per call, used in turn. A call whose parameters are still
+ * Parameters on their way to the GPU: one buffer, one slot per dispatch, used in turn. A call whose parameters are still
  * in a slot uses that one, so a decoding loop with steady parameters writes nothing.
  */
 export class CallRing implements RingKind {
   readonly #device: GPUDevice;
-  readonly #contents: (Uint32Array | undefined)[];
-  readonly #uses = new SlotUses();
+  readonly #slots: readonly (Slot & { readonly offset: number })[];
   readonly buffer: GPUBuffer;
+  readonly uses: SlotUses;
   readonly staged: boolean;
   readonly waits: boolean;
   readonly slotBytes: number;
@@ -302,35 +326,32 @@ export class CallRing implements RingKind {
   constructor(
     device: GPUDevice,
     buffer: GPUBuffer,
+    uses: SlotUses,
     { staged, waits, slotBytes, slots }: RingKind & { readonly slotBytes: number; readonly slots: number },
   ) {
     this.#device = device;
     this.buffer = buffer;
+    this.uses = uses;
     this.staged = staged;
     this.waits = waits;
     this.slotBytes = slotBytes;
-    this.#contents = new Array<Uint32Array | undefined>(slots).fill(undefined);
+    this.#slots = Array.from({ length: slots }, (_, index) => ({ ...UNUSED, offset: index * slotBytes }));
   }
 
-  /** Whether an encoder may put so many more calls here, and as many as may wait, too. */
-  hasRoom(encoder: GPUCommandEncoder, calls: number): boolean {
-    const slots = this.#contents.length;
-    return (this.#uses.of(encoder)?.size ?? 0) + calls <= slots && (!this.waits || calls * WAITING_CALLS <= slots);
-  }
-
-  /**
-   * Puts a call where the GPU finds it when `encoder` runs; see {@link hasRoom}.
-   *
-   * @returns the slot's offset in bytes
-   */
-  place(encoder: GPUCommandEncoder, call: Uint32Array<ArrayBuffer>): number {
-    let slot = this.#contents.findIndex((words) => sameWords(words, call));
-    if (slot < 0) {
-      slot = this.#uses.oldest(encoder, this.#contents.length);
-      this.#contents[slot] = call;
-      this.#device.queue.writeBuffer(this.buffer, slot * this.slotBytes, call);
-    }
-    this.#uses.use(encoder, slot);
-    return slot * this.slotBytes;
+  /** As {@link Workspace.place}, or undefined if there is no room for all of them. */
+  place(calls: readonly Uint32Array<ArrayBuffer>[]): number[] | undefined {
+    const known = calls.map((call) => this.#slots.find(({ words }) => sameWords(words, call)));
+    const missing = known.filter((slot) => slot === undefined).length;
+    const free = missing === 0 ? [] : this.uses.free(this.#slots).filter((slot) => !known.includes(slot));
+    if (free.length < missing) return undefined;
+    let taken = 0;
+    return calls.map((call, index) => {
+      const slot = known[index] ?? free[taken++]!;
+      if (known[index] === undefined) {
+        this.uses.put(slot, call);
+        this.#device.queue.writeBuffer(this.buffer, slot.offset, call);
+      } else this.uses.use(slot);
+      return slot.offset;
+    });
   }
 }

@@ -170,6 +170,90 @@ describe("encode", () => {
   });
 });
 
+describe("an encoder with several calls keeps all their parameters until 16 further calls", () => {
+  const SPREAD = { position: 0, temperature: 2 };
+  const mask = (token: number): Uint32Array => {
+    const words = new Uint32Array(Math.ceil(V / 32));
+    words[token >> 5] = 1 << (token & 31);
+    return words;
+  };
+  /** Parameters that differ from call to call, and what they make the sampler put down. */
+  const kinds: [string, (call: number) => SamplingParams, (call: number) => SamplingParams][] = [
+    ["seeds", (call) => ({ ...SPREAD, seed: call }), (call) => ({ ...SPREAD, seed: call })],
+    ["forced tokens", (call) => ({ ...SPREAD, seed: 1, forcedToken: call }), (call) => ({ forcedToken: call })],
+    [
+      "masks in buffers",
+      (call) => ({ ...SPREAD, seed: 1, suppressTokens: [call], allowedTokens: bufferOf(device, mask(call + 1)) }),
+      (call) => ({ forcedToken: call + 1 }),
+    ],
+  ];
+  // Calls of the encoder that waits, and then of another one.
+  const counts = [
+    [2, 15],
+    [16, 1],
+    [40, 15],
+  ] as const;
+
+  test.each(kinds)("%s", async (_, params, expected) => {
+    const cpu = await createSampler({ vocabSize: V, maxBatch: ROWS, engine: "cpu" });
+    const buffer = bufferOf(device, logits);
+    for (const [first, further] of counts) {
+      const one = await sampler();
+      const targets = Array.from({ length: first + further }, () => tokenBuffer());
+      const encoders = [device.createCommandEncoder(), device.createCommandEncoder()];
+      for (const [call, tokens] of targets.entries()) {
+        one.encode(encoders[call < first ? 0 : 1]!, { logits: buffer, tokens }, params(call));
+      }
+      device.queue.submit(encoders.map((encoder) => encoder.finish()));
+      for (const [call, tokens] of targets.entries()) {
+        const { tokens: wanted } = await cpu.sample(logits, expected(call));
+        expect(await wordsOf(device, tokens), `${first} and ${further}: call ${call}`).toEqual(wanted);
+      }
+      one.destroy();
+    }
+  });
+
+  test("kept logits", async () => {
+    const one = await sampler();
+    const [buffer, first] = [bufferOf(device, logits), 3];
+    const outputs = Array.from({ length: first + 15 }, () => bufferOf(device, new Float32Array(V * ROWS)));
+    const encoders = [device.createCommandEncoder(), device.createCommandEncoder()];
+    for (const [call, output] of outputs.entries()) {
+      one.encodeMaskLogits(encoders[call < first ? 0 : 1]!, { logits: buffer, output }, { topK: 1 + call });
+    }
+    device.queue.submit(encoders.map((encoder) => encoder.finish()));
+    for (const [call, output] of outputs.entries()) {
+      const masked = new Float32Array((await wordsOf(device, output)).buffer);
+      expect(masked, `call ${call}`).toEqual(await one.maskLogits(logits, { topK: 1 + call }));
+    }
+    one.destroy();
+  });
+
+  test("by turns, with stages and without, each submitted when the others have had 15", async () => {
+    const one = await sampler();
+    const cpu = await createSampler({ vocabSize: V, maxBatch: ROWS, engine: "cpu" });
+    const buffer = bufferOf(device, logits);
+    const runs: { tokens: GPUBuffer; params: SamplingParams }[] = [];
+    const record = (encoder: GPUCommandEncoder): void => {
+      const call = runs.length;
+      const params = { ...SPREAD, seed: call, ...(call % 3 === 0 && { typicalP: 0.9 }) };
+      const tokens = tokenBuffer();
+      one.encode(encoder, { logits: buffer, tokens }, params);
+      runs.push({ tokens, params });
+    };
+    const [slow, quick] = [device.createCommandEncoder(), device.createCommandEncoder()];
+    for (let turn = 0; turn < 5; turn++) {
+      record(slow);
+      for (let call = 0; call < 15; call++) record(quick);
+    }
+    device.queue.submit([slow.finish(), quick.finish()]);
+    for (const [call, { tokens, params }] of runs.entries()) {
+      expect(await wordsOf(device, tokens), `call ${call}`).toEqual((await cpu.sample(logits, params)).tokens);
+    }
+    one.destroy();
+  });
+});
+
 describe("bad input on the GPU", () => {
   const bad: [string, () => Partial<EncodeTarget> & object, typeof TypeError | typeof RangeError, RegExp][] = [
     [
