@@ -1,22 +1,24 @@
 /**
  * Asks for a device of our own, with no more than the kernels need.
  *
- * @returns undefined where there is no adapter, or one that gives no device
+ * @returns undefined where there is no adapter, or where asking for it or for a device is refused
  * @throws Error instead of the latter, if the device is `required`
  */
 export async function requestDevice(required: boolean): Promise<GPUDevice | undefined> {
   const gpu = (globalThis.navigator as Navigator | undefined)?.gpu;
-  const adapter = await gpu?.requestAdapter({ powerPreference: "high-performance" });
-  if (!adapter) return undefined;
   const subgroups = "subgroups" as GPUFeatureName;
+  let refused = "WebGPU gave no adapter";
   try {
+    const adapter = await gpu?.requestAdapter({ powerPreference: "high-performance" });
+    if (!adapter) return undefined;
+    refused = "the adapter gave no device";
     return await adapter.requestDevice({
       label: "webgpu-token-sampler.device",
       requiredFeatures: adapter.features.has(subgroups) ? [subgroups] : [],
     });
   } catch (error) {
     if (!required) return undefined;
-    throw new Error(`webgpu-token-sampler: the adapter gave no device. ${String(error)}`, { cause: error });
+    throw new Error(`webgpu-token-sampler: ${refused}. ${String(error)}`, { cause: error });
   }
 }
 

@@ -424,8 +424,10 @@ describe("a GPU that refuses", () => {
 
   describe("its adapter", () => {
     const gpu = navigator.gpu;
-    const withAdapter = async <T>(adapter: unknown, run: () => Promise<T>): Promise<T> => {
-      Object.defineProperty(navigator, "gpu", { configurable: true, value: { requestAdapter: async () => adapter } });
+    const withAdapter = <T>(adapter: unknown, run: () => Promise<T>): Promise<T> =>
+      withGpu({ requestAdapter: async () => adapter }, run);
+    const withGpu = async <T>(value: unknown, run: () => Promise<T>): Promise<T> => {
+      Object.defineProperty(navigator, "gpu", { configurable: true, value });
       try {
         return await run();
       } finally {
@@ -440,6 +442,15 @@ describe("a GPU that refuses", () => {
     test('"webgpu" says that the adapter gave no device, and why', async () => {
       const error = await withAdapter(refusing, () => failure(() => createSampler({ vocabSize: V, engine: "webgpu" })));
       expect(error.message).toMatch(/the adapter gave no device.*maxStorageBuffersPerShaderStage is 4/);
+    });
+
+    test('that is refused, as where WebGPU is blocked: "auto" takes the CPU, "webgpu" says why', async () => {
+      const blocked = new DOMException("WebGPU is disabled by blocklist.", "NotSupportedError");
+      const without = { requestAdapter: () => Promise.reject(blocked) };
+      expect((await withGpu(without, () => createSampler({ vocabSize: V }))).engine).toBe("cpu");
+      const error = await withGpu(without, () => failure(() => createSampler({ vocabSize: V, engine: "webgpu" })));
+      expect(error.message).toMatch(/^webgpu-token-sampler: WebGPU gave no adapter\. NotSupportedError: .*blocklist/);
+      expect(error.cause).toBe(blocked);
     });
 
     test('"auto" takes the CPU', async () => {
