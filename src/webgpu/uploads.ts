@@ -131,7 +131,8 @@ export class Uploads {
 
   /** Writes an array, whose last word may be half full. */
   #write(buffer: GPUBuffer, data: Float32Array | Uint16Array): void {
-    let whole = data;
+    // Memory that is shared ends the process in Dawn for Node.
+    let whole = data.buffer instanceof ArrayBuffer ? data : data.slice();
     if (data.byteLength % 4 !== 0) {
       whole = new Uint16Array(data.length + 1);
       whole.set(data);

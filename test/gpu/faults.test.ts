@@ -617,6 +617,31 @@ describe("a caller who changes things", () => {
   });
 });
 
+test("logits in shared memory are copied before they go up: Dawn for Node ends the process", async () => {
+  const one = await sampler();
+  // There without the headers that SharedArrayBuffer needs.
+  const { buffer } = new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true });
+  expect(buffer).not.toBeInstanceOf(ArrayBuffer);
+  const shared = new Float32Array(buffer, 4, logits.length);
+  shared.set(logits);
+  const written: unknown[] = [];
+  const { queue } = device;
+  const write = queue.writeBuffer.bind(queue) as (...args: unknown[]) => void;
+  queue.writeBuffer = (...args: unknown[]) => {
+    written.push((args[2] as Uint32Array).buffer);
+    write(...args);
+  };
+  try {
+    const { tokens } = await one.sample(shared, { ...params, position: 0 });
+    expect(tokens).toEqual((await expectedTokens(1))[0]);
+    expect(await one.candidates(shared, { topK: 9 })).toEqual(await (await cpu()).candidates(logits, { topK: 9 }));
+  } finally {
+    Reflect.deleteProperty(queue, "writeBuffer");
+  }
+  expect(written.length).toBeGreaterThan(1);
+  expect(written.filter((each) => !(each instanceof ArrayBuffer))).toEqual([]);
+});
+
 describe("a worker", () => {
   test("draws what the page draws; ended in the middle of its calls, it leaves the page's samplers alone", async () => {
     const worker = new Worker(new URL("../support/sampling-worker.ts", import.meta.url), { type: "module" });
