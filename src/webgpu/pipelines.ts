@@ -99,9 +99,9 @@ function moduleOf(
   const module = device.createShaderModule({ label, code });
   const scope = device.popErrorScope();
   const find = async (): Promise<Error | undefined> => {
-    const { messages } = await module.getCompilationInfo();
+    // On a device that is lost both may fail.
+    const [{ messages }] = await Promise.all([module.getCompilationInfo(), scope]);
     const errors = messages.filter((message) => message.type === "error");
-    await scope;
     if (errors.length === 0) return undefined;
     const lines = code.split("\n");
     const text = errors.map(({ lineNum, linePos, message }) => {
