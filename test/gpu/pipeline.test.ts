@@ -172,9 +172,10 @@ describe("encode", () => {
 
 describe("an encoder with several calls keeps all their parameters until 16 further calls", () => {
   const SPREAD = { position: 0, temperature: 2 };
-  const mask = (token: number): Uint32Array => {
+  /** Allows two tokens. */
+  const mask = (even: number): Uint32Array => {
     const words = new Uint32Array(Math.ceil(V / 32));
-    words[token >> 5] = 1 << (token & 31);
+    words[even >> 5] = 3 << (even & 31);
     return words;
   };
   /** Parameters that differ from call to call, and what they make the sampler put down. */
@@ -183,8 +184,8 @@ describe("an encoder with several calls keeps all their parameters until 16 furt
     ["forced tokens", (call) => ({ ...SPREAD, seed: 1, forcedToken: call }), (call) => ({ forcedToken: call })],
     [
       "masks in buffers",
-      (call) => ({ ...SPREAD, seed: 1, suppressTokens: [call], allowedTokens: bufferOf(device, mask(call + 1)) }),
-      (call) => ({ forcedToken: call + 1 }),
+      (call) => ({ ...SPREAD, seed: 1, suppressTokens: [2 * call], allowedTokens: bufferOf(device, mask(2 * call)) }),
+      (call) => ({ forcedToken: 2 * call + 1 }),
     ],
   ];
   // Calls of the encoder that waits, and then of another one.
