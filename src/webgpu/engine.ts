@@ -211,11 +211,13 @@ export class WebGpuEngine implements Engine {
     const sizes = { maxBatch: options.maxBatch, chunkRows: this.#chunkRows, groups: this.#groups };
     this.#workspace = new Workspace(this.#device, pipelines, sizes, () => this.#bindings.clear());
     const readBack: ReadBack = (bytes, record) =>
-      this.#run(bytes, (readback) => {
-        const encoder = this.#encoder("read");
-        record(encoder, readback);
-        this.#device.queue.submit([encoder.finish()]);
-      });
+      this.#workspace.afterChanges(
+        this.#run(bytes, (readback) => {
+          const encoder = this.#encoder("read");
+          record(encoder, readback);
+          this.#device.queue.submit([encoder.finish()]);
+        }),
+      );
     const { vocabSize, maxBatch, maxHistory, logitsType } = options;
     const [chunkRows, bindingLimit] = [this.#chunkRows, this.#bufferLimit];
     const shape = { vocabSize, maxBatch, maxHistory, logitsType, tuning, chunkRows, bindingLimit };
@@ -244,6 +246,10 @@ export class WebGpuEngine implements Engine {
   }
 
   async sample(logits: LogitsView, plans: readonly RowPlan[]): Promise<SampleResult> {
+    return this.#workspace.afterChanges(this.#sample(logits, plans));
+  }
+
+  async #sample(logits: LogitsView, plans: readonly RowPlan[]): Promise<SampleResult> {
     const bytes = 4 * RECORD_WORDS * logits.rows;
     const outputs = outputsOf(plans);
     const { draws } = plans[0]!;
@@ -271,6 +277,10 @@ export class WebGpuEngine implements Engine {
   }
 
   async candidates(logits: LogitsView, plans: readonly RowPlan[]): Promise<RowCandidates[]> {
+    return this.#workspace.afterChanges(this.#candidates(logits, plans));
+  }
+
+  async #candidates(logits: LogitsView, plans: readonly RowPlan[]): Promise<RowCandidates[]> {
     const lists: RowCandidates[] = [];
     if (isGPUBuffer(logits.source)) return this.#list(logits, logits.source, plans, 0, this.#standing);
     await this.#inParts(logits, plans, Infinity, async ({ view, source, firstRow }, ofPart, standing) => {
@@ -284,7 +294,11 @@ export class WebGpuEngine implements Engine {
   }
 
   async write(logits: LogitsView, plans: readonly RowPlan[], output: OutputType): Promise<Float32Array | Uint16Array> {
-    this.usable();
+    return this.#workspace.afterChanges(this.#write(logits, plans, output));
+  }
+
+  async #write(logits: LogitsView, plans: readonly RowPlan[], output: OutputType): Promise<Float32Array | Uint16Array> {
+    this.#alive();
     const { vocabSize, logitsType } = this.#options;
     const narrow = output === "logits" ? logitsType !== "float32" : output === "float16";
     const bytes = narrow ? 2 : 4;
@@ -643,7 +657,7 @@ export class WebGpuEngine implements Engine {
    * out as an error here.
    */
   async #run(bytes: number, submit: (readback: GPUBuffer) => void): Promise<Uint32Array> {
-    this.usable();
+    this.#alive();
     const { value: readback, problem } = this.#watch(() => {
       const taken = this.#workspace.takeReadback(bytes);
       try {
@@ -658,7 +672,7 @@ export class WebGpuEngine implements Engine {
     try {
       const [mapped] = await Promise.allSettled([readback.mapAsync(1, 0, bytes)]);
       const wrong = await problem;
-      this.usable();
+      this.#alive();
       if (wrong !== undefined) throw wrong;
       if (mapped.status === "rejected") throw await this.#mappingError(mapped.reason);
       const words = new Uint32Array(readback.getMappedRange(0, bytes)).slice();
@@ -675,7 +689,7 @@ export class WebGpuEngine implements Engine {
   async #mappingError(reason: unknown): Promise<unknown> {
     await Promise.race([this.#device.lost, new Promise((resolve) => setTimeout(resolve, 200))]);
     try {
-      this.usable();
+      this.#alive();
     } catch (error) {
       return error;
     }
@@ -683,6 +697,11 @@ export class WebGpuEngine implements Engine {
   }
 
   usable(): void {
+    this.#alive();
+    this.#workspace.tellFailure();
+  }
+
+  #alive(): void {
     if (this.#destroyed) throw new Error("webgpu-token-sampler: the sampler was destroyed");
     const lost = this.#loss.info;
     if (lost !== undefined) {
@@ -690,9 +709,6 @@ export class WebGpuEngine implements Engine {
         `webgpu-token-sampler: the GPU device was lost (${lost.reason}): ${lost.message}. Make a new sampler, on a new device.`,
       );
     }
-    const { failure } = this.#workspace;
-    this.#workspace.failure = undefined;
-    if (failure !== undefined) throw failure;
   }
 
   // ---- where rows stand -------------------------------------------------------------------------------------------
@@ -762,7 +778,7 @@ export class WebGpuEngine implements Engine {
     firstRow: number,
     standing: Standing,
   ): Promise<RowCandidates[]> {
-    this.usable();
+    this.#alive();
     const { rows } = logits;
     const chunks = this.#chunks(logits, plans);
     const staged = isStaged(plans);

@@ -8,7 +8,7 @@ import { type FurtherPipelines, furtherPipelines, type Pipelines } from "./pipel
 import { OWN_CALLS, sameWords, type Slot, type SlotUses, UNUSED, WAITING_CALLS } from "./slots.ts";
 import type { ReadBack } from "./state.ts";
 import type { Tuning } from "./tuning.ts";
-import { type CallRing, recorded, scoped, USAGE, type Workspace } from "./workspace.ts";
+import { type CallRing, recorded, USAGE, type Workspace } from "./workspace.ts";
 
 /** What the sampler was made for. */
 export interface ProcessingShape {
@@ -277,24 +277,26 @@ export class GpuHistory implements EngineHistory {
     words.set([0, length, prompt.length, output.length]);
     words.set(prompt, STATE_WORDS);
     words.set(output, STATE_WORDS + prompt.length);
-    this.#device.queue.writeBuffer(this.buffer, row * this.rowBytes, words);
+    this.#workspace.change("set", () => this.#device.queue.writeBuffer(this.buffer, row * this.rowBytes, words));
   }
 
   append(row: number, tokens: Uint32Array): void {
     const { STORAGE, COPY_DST } = USAGE;
-    const incoming = this.#workspace.buffer("incoming", tokens.byteLength, STORAGE | COPY_DST);
-    const jobs: GPUBuffer[] = [];
-    for (let first = 0; first < tokens.length; first += MOST_APPENDED) {
-      const count = Math.min(MOST_APPENDED, tokens.length - first);
-      jobs.push(this.#job([this.#shape.maxHistory, row, 1, count, first, count]));
-    }
-    this.#device.queue.writeBuffer(incoming, 0, tokens as Uint32Array<ArrayBuffer>);
-    recorded(this.#device, undefined, "history.append", (encoder) => {
-      const pass = encoder.beginComputePass({ label: "webgpu-token-sampler.append" });
-      for (const job of jobs) this.#append(pass, this.#group(job, incoming), 1);
-      pass.end();
+    this.#workspace.change("appended to", () => {
+      const incoming = this.#workspace.buffer("incoming", tokens.byteLength, STORAGE | COPY_DST);
+      const jobs: GPUBuffer[] = [];
+      for (let first = 0; first < tokens.length; first += MOST_APPENDED) {
+        const count = Math.min(MOST_APPENDED, tokens.length - first);
+        jobs.push(this.#job([this.#shape.maxHistory, row, 1, count, first, count]));
+      }
+      this.#device.queue.writeBuffer(incoming, 0, tokens as Uint32Array<ArrayBuffer>);
+      recorded(this.#device, undefined, "history.append", (encoder) => {
+        const pass = encoder.beginComputePass({ label: "webgpu-token-sampler.append" });
+        for (const job of jobs) this.#append(pass, this.#group(job, incoming), 1);
+        pass.end();
+      });
+      for (const buffer of [incoming, ...jobs]) this.#workspace.release(buffer);
     });
-    for (const buffer of [incoming, ...jobs]) this.#workspace.release(buffer);
   }
 
   /** Records that the tokens which a dispatch has drawn are appended. */
@@ -342,16 +344,10 @@ export class GpuHistory implements EngineHistory {
       });
       return copyBy(this.#between!);
     }
-    const { refusal } = scoped(this.#device, () => {
+    this.#workspace.change("copied or moved", () => {
       const between = this.#workspace.buffer("history-copy", pairs.length * bytes, usage);
       copyBy(between);
       this.#workspace.release(between);
-    });
-    void refusal.then((refused) => {
-      if (refused === undefined) return;
-      this.#workspace.failure = new Error(
-        `webgpu-token-sampler: histories were not copied or moved before this call, since there was no memory. ${(refused.invalid ?? refused.noMemory)!.message}`,
-      );
     });
   }
 

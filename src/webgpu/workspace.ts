@@ -90,8 +90,10 @@ export class Workspace {
   #heeding = true;
   /** How often buffers to keep have been let go of. */
   forgotten = 0;
-  /** What has gone wrong since in a call that had returned by then. */
-  failure: Error | undefined;
+  /** A change that came to nothing, of which nobody was told. */
+  #failure: Error | undefined;
+  /** What comes of the changes of which that is not known yet. */
+  readonly #changes = new Set<Promise<Error | undefined>>();
   /** Stands where a read-only binding is not used. */
   readonly nothing: GPUBuffer;
   readonly #delegates: GPUBuffer;
@@ -216,6 +218,39 @@ export class Workspace {
       forget();
       this.release(buffer);
     }
+  }
+
+  /**
+   * Does what changes histories, and does not wait: that there was no memory for it turns out later.
+   *
+   * @param done what has not been done then
+   */
+  change(done: string, work: () => void): void {
+    const { refusal } = scoped(this.#device, work);
+    const outcome = refusal.then((refused) => {
+      this.#changes.delete(outcome);
+      if (refused === undefined) return undefined;
+      const { message } = (refused.invalid ?? refused.noMemory)!;
+      return (this.#failure = new Error(
+        `webgpu-token-sampler: histories were not ${done} before this call, since there was no memory. ${message}`,
+      ));
+    });
+    this.#changes.add(outcome);
+  }
+
+  /** @throws Error for a change that came to nothing, once: whoever calls next is told */
+  tellFailure(failure: Error | undefined = this.#failure): void {
+    if (failure === this.#failure) this.#failure = undefined;
+    if (failure !== undefined) throw failure;
+  }
+
+  /** What a call comes to that was made just now: nothing, if a change before it did not. */
+  async afterChanges<T>(call: Promise<T>): Promise<T> {
+    const changes = [...this.#changes];
+    const value = await call;
+    const failure = (await Promise.all(changes)).find((each) => each !== undefined);
+    if (failure !== undefined) this.tellFailure(failure);
+    return value;
   }
 
   /** Makes a buffer that lives until `release` or `destroy`. */

@@ -340,6 +340,66 @@ describe("a GPU that refuses", () => {
     });
   });
 
+  describe("memory for changes of histories, which do not wait", () => {
+    const options = { vocabSize: V, maxBatch: ROWS, maxHistory: 8 };
+    const without = (noun: string, run: () => void): void => {
+      const createBuffer = device.createBuffer.bind(device);
+      const { MAP_READ, STORAGE: stored } = GPUBufferUsage;
+      device.createBuffer = ({ usage, ...rest }) =>
+        createBuffer({ ...rest, usage: rest.label === `webgpu-token-sampler.${noun}` ? MAP_READ | stored : usage });
+      try {
+        run();
+      } finally {
+        device.createBuffer = createBuffer;
+      }
+    };
+    const looking: SamplingParams = { presencePenalty: 2, seed: 1n, position: 0 };
+
+    test("calls that were made before are right, those after it say so, and it is said once", async () => {
+      const one = await createSampler({ ...options, device });
+      const twin = await createSampler({ ...options, engine: "cpu" });
+      made.push(one);
+      for (const { history } of [one, twin]) {
+        history.set(0, [1, 2, 3]);
+        history.set(1, [9]);
+      }
+      const before = [one.sample(logits, looking), one.candidates(logits, looking)] as const;
+      without("history-copy", () => one.history.copy(0, 1));
+      const after = allReject(
+        [one.sample(logits, looking), one.renormalize(logits, looking), one.history.read(1)],
+        /histories were not copied or moved before this call.*memory/,
+      );
+      expect((await before[0]).tokens).toEqual((await twin.sample(logits, looking)).tokens);
+      await before[1];
+      await after;
+      await one.sample(logits, looking);
+    });
+
+    test("a call that was made before and ends later leaves the error to the next", async () => {
+      const one = await createSampler({ ...options, device });
+      made.push(one);
+      await one.sample(logits, looking);
+      const before = one.candidates(logits, looking);
+      without("history-copy", () => one.history.move(0, 1));
+      await before;
+      expect((await failure(() => one.sample(logits))).message).toMatch(/histories were not copied or moved/);
+      await one.sample(logits);
+    });
+
+    test("append: the next call says so, and nothing is lost", async () => {
+      const one = await createSampler({ ...options, device });
+      made.push(one);
+      one.history.set(0, [1, 2, 3]);
+      for (const noun of ["incoming", "append-job"]) {
+        without(noun, () => one.history.append(0, [4]));
+        expect((await failure(() => one.sample(logits))).message).toMatch(/histories were not appended to.*memory/);
+      }
+      one.history.reset(1);
+      one.history.append(1, [5]);
+      expect([...(await one.history.read(1)).output]).toEqual([5]);
+    });
+  });
+
   describe("more than it binds at once", () => {
     const most = 2 ** 17;
     const limits = like(device.limits, { maxStorageBufferBindingSize: most, maxBufferSize: most });
