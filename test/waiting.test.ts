@@ -34,7 +34,7 @@ function workspaceWith(limits: object = {}): { workspace: Workspace; made: FakeB
       },
     },
   };
-  const workspace = new Workspace(device as unknown as GPUDevice, {} as Pipelines, SHAPE, () => {});
+  const workspace = new Workspace(device as unknown as GPUDevice, {} as Pipelines, SHAPE, new Set(), () => {});
   made.length = 0; // that of the sampler's own calls
   return { workspace, made };
 }

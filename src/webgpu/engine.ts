@@ -164,17 +164,24 @@ export class WebGpuEngine implements Engine {
     checkSizes(options, tuning);
     const pipelines = await pipelinesFor(device, logitsType, tuning);
     await WebGpuEngine.#checkOnce(options, pipelines, tuning);
-    device.pushErrorScope("out-of-memory");
-    device.pushErrorScope("validation");
-    const engine = new WebGpuEngine(options, pipelines, tuning);
-    const refused = (await Promise.all([device.popErrorScope(), device.popErrorScope()])).find(
-      (error) => error !== null,
-    );
-    if (refused !== undefined) {
-      engine.#workspace.destroy();
-      throw new Error(`webgpu-token-sampler: the device has no room for this sampler's buffers. ${refused.message}`);
+    return WebGpuEngine.#make(options, pipelines, tuning);
+  }
+
+  /** @throws Error for want of memory; nothing is left behind then, nor whatever else goes wrong */
+  static async #make(options: WebGpuOptions, pipelines: Pipelines, tuning: Tuning): Promise<WebGpuEngine> {
+    const buffers = new Set<GPUBuffer>();
+    try {
+      const make = (): WebGpuEngine => new WebGpuEngine(options, pipelines, tuning, buffers);
+      const { value: engine, refusal } = scoped(options.device, make);
+      const refused = await refusal;
+      if (refused === undefined) return engine;
+      throw new Error(
+        `webgpu-token-sampler: the device has no room for this sampler's buffers. ${refused.error.message}`,
+      );
+    } catch (error) {
+      for (const buffer of buffers) buffer.destroy();
+      throw error;
     }
-    return engine;
   }
 
   /**
@@ -191,14 +198,14 @@ export class WebGpuEngine implements Engine {
       if (!needed) continue;
       const maxHistory = processing ? CHECK_HISTORY : 0;
       const shape = { vocabSize: CHECK_VOCAB, maxBatch: CHECK_ROWS, maxHistory, owned: false, chunk: undefined };
-      const engine = new WebGpuEngine({ ...options, ...shape }, pipelines, tuning);
+      const engine = await WebGpuEngine.#make({ ...options, ...shape }, pipelines, tuning);
       const wrong = await selfCheck(engine, options.logitsType, processing).finally(() => engine.destroy());
       if (wrong !== undefined) throw new WrongTokensError(wrong);
       checked.set(pipelines, { processing });
     }
   }
 
-  private constructor(options: WebGpuOptions, pipelines: Pipelines, tuning: Tuning) {
+  private constructor(options: WebGpuOptions, pipelines: Pipelines, tuning: Tuning, buffers: Set<GPUBuffer>) {
     this.#options = options;
     this.#device = options.device;
     this.#pipelines = pipelines;
@@ -209,7 +216,7 @@ export class WebGpuEngine implements Engine {
     const affordable = Math.floor(Math.min(MOST_SCRATCH, this.#bindingLimit) / (8 * this.#groups));
     this.#chunkRows = Math.max(1, Math.min(options.maxBatch, options.chunk?.rows ?? MOST_ROWS, MOST_ROWS, affordable));
     const sizes = { maxBatch: options.maxBatch, chunkRows: this.#chunkRows, groups: this.#groups };
-    this.#workspace = new Workspace(this.#device, pipelines, sizes, () => this.#bindings.clear());
+    this.#workspace = new Workspace(this.#device, pipelines, sizes, buffers, () => this.#bindings.clear());
     const readBack: ReadBack = (bytes, record) =>
       this.#workspace.afterChanges(
         this.#run(bytes, (readback) => {
@@ -617,8 +624,17 @@ export class WebGpuEngine implements Engine {
   /** Does what makes buffers or sends work; `problem` is what the GPU says against it, later. */
   #watch<T>(work: () => T): { readonly value: T; readonly problem: Promise<Error | undefined> } {
     const { forgotten } = this.#workspace;
-    const { value, refusal } = scoped(this.#device, work);
-    return { value, problem: this.#problem(refusal, this.#workspace.takeKept(), forgotten) };
+    const { value: outcome, refusal } = scoped(this.#device, () => {
+      try {
+        return { value: work() };
+      } catch (error) {
+        return { error };
+      }
+    });
+    // What was made to keep before something was thrown is looked after, too.
+    const problem = this.#problem(refusal, this.#workspace.takeKept(), forgotten);
+    if ("error" in outcome) throw outcome.error;
+    return { value: outcome.value, problem };
   }
 
   /**
@@ -634,7 +650,7 @@ export class WebGpuEngine implements Engine {
   ): Promise<Error | undefined> {
     const refused = await refusal;
     if (refused === undefined) return undefined;
-    const { invalid, noMemory } = refused;
+    const { noMemory, error } = refused;
     this.#bindings.clear();
     if (noMemory) {
       // Otherwise they are there, and an encoder of the caller's may have them by now.
@@ -642,12 +658,12 @@ export class WebGpuEngine implements Engine {
       return new Error(`webgpu-token-sampler: out of GPU memory. ${noMemory.message}`);
     }
     if (this.#workspace.forgotten !== forgotten) {
-      return new Error(`webgpu-token-sampler: out of GPU memory, in a call before this one. ${invalid!.message}`);
+      return new Error(`webgpu-token-sampler: out of GPU memory, in a call before this one. ${error.message}`);
     }
     return (
       (await this.#further.problem()) ??
       new TypeError(
-        `webgpu-token-sampler: the GPU refused the call. Logits and masks must be in buffers of this sampler's device that are not destroyed. ${invalid!.message}`,
+        `webgpu-token-sampler: the GPU refused the call. Logits and masks must be in buffers of this sampler's device that are not destroyed. ${error.message}`,
       )
     );
   }

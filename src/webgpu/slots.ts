@@ -13,8 +13,8 @@ export interface Slot {
   lastUse: number;
 }
 
-/** What a slot has that nobody has used. */
-export const UNUSED: Slot = { words: undefined, lastUse: -Infinity };
+/** What a slot has that nobody has used: it may be from the first call on. */
+export const UNUSED: Slot = { words: undefined, lastUse: -WAITING_CALLS };
 
 /**
  * Which slots are in use, by one call after the other. An encoder is submitted as a whole, and nobody knows when: what the first
@@ -64,7 +64,7 @@ export class SlotUses {
   /** Those that may be used again; what was not used for the longest time comes first. */
   free<T extends Slot>(slots: readonly T[]): T[] {
     const free = slots.filter((slot) => this.#before - slot.lastUse >= this.#stay && !this.#mine.has(slot));
-    return free.sort((a, b) => (a.lastUse < b.lastUse ? -1 : Number(a.lastUse > b.lastUse)));
+    return free.sort((a, b) => a.lastUse - b.lastUse);
   }
 }
 

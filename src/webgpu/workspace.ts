@@ -22,7 +22,8 @@ export function recorded(
 
 /** What the GPU has against some work. */
 export interface Refusal {
-  readonly invalid: GPUError | undefined;
+  /** The first thing, which may come of a want of memory. */
+  readonly error: GPUError;
   readonly noMemory: GPUError | undefined;
 }
 
@@ -36,7 +37,8 @@ export function scoped<T>(
   const refusalOf = async (): Promise<Refusal | undefined> => {
     const scopes = await Promise.allSettled([device.popErrorScope(), device.popErrorScope()]);
     const [invalid, noMemory] = scopes.map((scope) => (scope.status === "fulfilled" && scope.value) || undefined);
-    return (invalid ?? noMemory) && { invalid, noMemory };
+    const error = invalid ?? noMemory;
+    return error && { error, noMemory };
   };
   let value: T;
   try {
@@ -83,7 +85,7 @@ export class Workspace {
   readonly #device: GPUDevice;
   readonly #pipelines: Pipelines;
   readonly #shape: WorkspaceShape;
-  readonly #buffers = new Set<GPUBuffer>();
+  readonly #buffers: Set<GPUBuffer>;
   readonly #idle: GPUBuffer[] = [];
   readonly #onForget: () => void;
   #madeToKeep = new Map<GPUBuffer, () => void>();
@@ -108,8 +110,18 @@ export class Workspace {
   readonly records: GPUBuffer;
   readonly tokens: GPUBuffer;
 
-  /** @param onForget called when buffers have been let go of that bind groups made elsewhere may have in them */
-  constructor(device: GPUDevice, pipelines: Pipelines, shape: WorkspaceShape, onForget: () => void) {
+  /**
+   * @param buffers where those are written down that are there
+   * @param onForget called when buffers have been let go of that bind groups made elsewhere may have in them
+   */
+  constructor(
+    device: GPUDevice,
+    pipelines: Pipelines,
+    shape: WorkspaceShape,
+    buffers: Set<GPUBuffer>,
+    onForget: () => void,
+  ) {
+    this.#buffers = buffers;
     this.#onForget = onForget;
     this.#device = device;
     this.#pipelines = pipelines;
@@ -230,9 +242,8 @@ export class Workspace {
     const outcome = refusal.then((refused) => {
       this.#changes.delete(outcome);
       if (refused === undefined) return undefined;
-      const { message } = (refused.invalid ?? refused.noMemory)!;
       return (this.#failure = new Error(
-        `webgpu-token-sampler: histories were not ${done} before this call, since there was no memory. ${message}`,
+        `webgpu-token-sampler: histories were not ${done} before this call, since there was no memory. ${refused.error.message}`,
       ));
     });
     this.#changes.add(outcome);

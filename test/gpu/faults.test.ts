@@ -63,6 +63,19 @@ async function withoutMemory<T>(run: () => Promise<T>, step: number = 1): Promis
   }
 }
 
+/** No buffer that is made meanwhile is one, as where there is no memory, but for those that results come back in. */
+function withoutBuffers<T>(run: () => T, only: (label: string) => boolean = () => true): T {
+  const createBuffer = device.createBuffer.bind(device);
+  const { MAP_READ, STORAGE: stored } = GPUBufferUsage;
+  device.createBuffer = ({ usage, label = "", ...rest }) =>
+    createBuffer({ ...rest, label, usage: (usage & MAP_READ) === 0 && only(label) ? MAP_READ | stored : usage });
+  try {
+    return run();
+  } finally {
+    device.createBuffer = createBuffer;
+  }
+}
+
 /** A device, or its limits, like another one but for some of its members. */
 function like<T extends object>(of: T, members: Partial<Record<keyof T, unknown>>): T {
   return new Proxy(of, {
@@ -267,19 +280,6 @@ describe("a GPU that refuses", () => {
 
   describe("memory for buffers that are kept: that call and one that overlaps it say so, and the next one works", () => {
     const options = { vocabSize: V, maxBatch: ROWS, maxHistory: 8 };
-    /** No buffer that is made meanwhile is one, as where there is no memory, but for those that results come back in. */
-    const withoutBuffers = <T>(run: () => T): T => {
-      const createBuffer = device.createBuffer.bind(device);
-      const { MAP_READ, STORAGE: stored } = GPUBufferUsage;
-      const refused = (usage: number): number => ((usage & MAP_READ) === 0 ? MAP_READ | stored : usage);
-      device.createBuffer = (descriptor) => createBuffer({ ...descriptor, usage: refused(descriptor.usage) });
-      try {
-        return run();
-      } finally {
-        device.createBuffer = createBuffer;
-      }
-    };
-
     test.each<[string, SamplingParams & OutputParams]>([
       ["logits", { temperature: 0 }],
       ["masses", { topP: 0.9 }],
@@ -340,19 +340,50 @@ describe("a GPU that refuses", () => {
     });
   });
 
-  describe("memory for changes of histories, which do not wait", () => {
-    const options = { vocabSize: V, maxBatch: ROWS, maxHistory: 8 };
-    const without = (noun: string, run: () => void): void => {
-      const createBuffer = device.createBuffer.bind(device);
-      const { MAP_READ, STORAGE: stored } = GPUBufferUsage;
-      device.createBuffer = ({ usage, ...rest }) =>
-        createBuffer({ ...rest, usage: rest.label === `webgpu-token-sampler.${noun}` ? MAP_READ | stored : usage });
+  test("memory for buffers that are kept, in a call that throws: the next one works", async () => {
+    const most = 2 ** 17;
+    const limits = like(device.limits, { maxStorageBufferBindingSize: most, maxBufferSize: most });
+    const one = await createSampler({ vocabSize: V, maxBatch: 64, device: like(device, { limits }) });
+    made.push(one);
+    const many = batch(["peaked"], V, 64, 2);
+    // The logits go up first; then there are more biases than a buffer holds.
+    const biased = Array.from({ length: 64 }, (_, row) => ({
+      logitBias: Object.fromEntries(Array.from({ length: V }, (__, id) => [id, row + 1])),
+    }));
+    const call = (): Promise<Error> =>
+      withoutMemory(() => withoutBuffers(() => failure(() => one.sample(many, biased))));
+    expect((await call()).message).toMatch(/^params: .*\(controls\)/);
+    // It ends before the GPU has said anything.
+    await device.queue.onSubmittedWorkDone();
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    const twin = await createSampler({ vocabSize: V, maxBatch: 64, engine: "cpu" });
+    const greedy = { temperature: 0 };
+    expect((await one.sample(many, greedy)).tokens).toEqual((await twin.sample(many, greedy)).tokens);
+  });
+
+  test("to make a buffer at all, when the sampler is made: nothing is left behind, no error scope either", async () => {
+    await sampler();
+    const before = held();
+    const createBuffer = device.createBuffer.bind(device);
+    for (const noun of ["nothing", "records", "state-copy"]) {
+      device.createBuffer = (descriptor) => {
+        if (descriptor.label === `webgpu-token-sampler.${noun}`) throw new RangeError("no buffer today");
+        return createBuffer(descriptor);
+      };
       try {
-        run();
+        expect((await failure(() => sampler())).message).toBe("no buffer today");
       } finally {
         device.createBuffer = createBuffer;
       }
-    };
+      expect(held()).toBe(before);
+    }
+    expect(await failure(() => device.popErrorScope())).toBeInstanceOf(DOMException);
+  });
+
+  describe("memory for changes of histories, which do not wait", () => {
+    const options = { vocabSize: V, maxBatch: ROWS, maxHistory: 8 };
+    const without = (noun: string, run: () => void): void =>
+      withoutBuffers(run, (label) => label === `webgpu-token-sampler.${noun}`);
     const looking: SamplingParams = { presencePenalty: 2, seed: 1n, position: 0 };
 
     test("calls that were made before are right, those after it say so, and it is said once", async () => {
