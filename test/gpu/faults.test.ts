@@ -18,6 +18,7 @@ const params: SamplingParams = { temperature: 1.5, topP: 0.95, seed: 9n };
 const made: Sampler[] = [];
 const sampler = async (on = device, maxBatch = ROWS): Promise<Sampler> => {
   const one = await createSampler({ vocabSize: V, maxBatch, device: on });
+  expect(one.engine).toBe("webgpu");
   made.push(one);
   return one;
 };
@@ -181,7 +182,7 @@ describe("many calls", () => {
     const small = logits.subarray(0, 101);
     const before = held();
     const [one, reference] = await Promise.all([
-      createSampler({ vocabSize: 101, device }),
+      createSampler({ vocabSize: 101, device, engine: "webgpu" }),
       createSampler({ vocabSize: 101, engine: "cpu" }),
     ]);
     const buffer = bufferOf(device, small);
@@ -201,7 +202,7 @@ describe("many calls", () => {
 test("large results that come back at once leave next to nothing behind", async () => {
   const shape = { vocabSize: 100_003, maxBatch: 4 };
   const [one, bytes] = [
-    await createSampler({ ...shape, device }),
+    await createSampler({ ...shape, device, engine: "webgpu" }),
     (): number => [...alive].reduce((sum, { size }) => sum + size, 0),
   ];
   const wide = batch(["peaked"], shape.vocabSize, shape.maxBatch, 1);
@@ -437,7 +438,7 @@ describe("a GPU that refuses", () => {
     const small = like(device, { limits });
 
     test("reports: says how much, and the next call works", async () => {
-      const one = await createSampler({ vocabSize: V, maxBatch: 64, device: small });
+      const one = await createSampler({ vocabSize: V, maxBatch: 64, device: small, engine: "webgpu" });
       made.push(one);
       const many = batch(["peaked"], V, 64, 2);
       // What a small call needs stays as it was.
@@ -463,7 +464,7 @@ describe("a GPU that refuses", () => {
 
     test("processed logits of many rows: in smaller chunks", async () => {
       const before = new Set(alive);
-      const one = await createSampler({ vocabSize: V, maxBatch: 64, device: small });
+      const one = await createSampler({ vocabSize: V, maxBatch: 64, device: small, engine: "webgpu" });
       made.push(one);
       const many = batch(["peaked"], V, 64, 2);
       const some: SamplingParams = { suppressTokens: [4], seed: 3n, position: 0 };
@@ -475,7 +476,7 @@ describe("a GPU that refuses", () => {
     });
 
     test.each(["uint32", "int64"] as const)("a large buffer for tokens, %s: that part of it", async (tokensType) => {
-      const one = await createSampler({ vocabSize: V, maxBatch: ROWS, device: small });
+      const one = await createSampler({ vocabSize: V, maxBatch: ROWS, device: small, engine: "webgpu" });
       made.push(one);
       const words = tokensType === "int64" ? 2 : 1;
       const tokens = bufferOf(device, new Uint32Array(most / 2).fill(7));
@@ -673,7 +674,7 @@ describe("a caller who changes things", () => {
   });
 
   test("logits that go up in several parts", async () => {
-    const chunked = { vocabSize: V, maxBatch: ROWS, device, __chunk: { bytes: 8 * V } };
+    const chunked = { vocabSize: V, maxBatch: ROWS, device, engine: "webgpu" as const, __chunk: { bytes: 8 * V } };
     const one = await createSampler(chunked);
     made.push(one);
     const mine = logits.slice();

@@ -25,7 +25,7 @@ const device = await sharedDevice();
 const [V, ROWS] = [1003, 3];
 const logits = batch(["peaked", "flat", "tiesAtCut"], V, ROWS, 1);
 
-const sampler = (): Promise<Sampler> => createSampler({ vocabSize: V, maxBatch: ROWS, device });
+const sampler = (): Promise<Sampler> => createSampler({ vocabSize: V, maxBatch: ROWS, device, engine: "webgpu" });
 const tokenBuffer = (words = ROWS): GPUBuffer => bufferOf(device, new Uint32Array(words).fill(0xaaaa_aaaa));
 
 describe("encode", () => {
@@ -380,7 +380,7 @@ describe("life and death", () => {
   test("destroy frees every buffer, also after a wave of calls, and ends the calls under way", async () => {
     const own = await requestDevice();
     const alive = aliveBuffers(own);
-    const one = await createSampler({ vocabSize: V, maxBatch: ROWS, device: own });
+    const one = await createSampler({ vocabSize: V, maxBatch: ROWS, device: own, engine: "webgpu" });
     await one.sample(logits);
     await one.candidates(logits, { topP: 0.5 });
     const resting = alive.size;
@@ -409,7 +409,7 @@ describe("life and death", () => {
 
   test("a lost device: calls before, during and after say so, and nothing hangs", async () => {
     const own = await requestDevice();
-    const one = await createSampler({ vocabSize: V, maxBatch: ROWS, device: own });
+    const one = await createSampler({ vocabSize: V, maxBatch: ROWS, device: own, engine: "webgpu" });
     await one.sample(logits);
     const pending = [one.sample(logits), one.candidates(logits)];
     own.destroy();
@@ -468,8 +468,8 @@ describe("life and death", () => {
   });
 });
 
-const five = await createSampler({ vocabSize: 5, device });
-const many = await createSampler({ vocabSize: 200, maxBatch: 500, device });
+const five = await createSampler({ vocabSize: 5, device, engine: "webgpu" });
+const many = await createSampler({ vocabSize: 200, maxBatch: 500, device, engine: "webgpu" });
 
 describe("the article, on the GPU", () => testArticle(() => five));
 describe("draws, on the GPU", () =>

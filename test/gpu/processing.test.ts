@@ -309,7 +309,7 @@ interface Pair {
 /** @param chunk caps on what one dispatch binds, see `createSampler` */
 async function pair(shape: SamplerOptions, chunk?: { rows?: number; bytes?: number }): Promise<Pair> {
   return {
-    gpu: await createSampler({ ...shape, ...(chunk && { __chunk: chunk }), device }),
+    gpu: await createSampler({ ...shape, ...(chunk && { __chunk: chunk }), device, engine: "webgpu" }),
     cpu: await createSampler({ ...shape, engine: "cpu" }),
   };
 }

@@ -17,7 +17,10 @@ const logits = batch(inputNames, vocab, rows, 4);
 
 async function pair(extra: object = {}): Promise<{ gpu: Sampler; cpu: Sampler }> {
   const shape = { vocabSize: vocab, maxBatch: rows, ...extra };
-  return { gpu: await createSampler({ ...shape, device }), cpu: await createSampler({ ...shape, engine: "cpu" }) };
+  return {
+    gpu: await createSampler({ ...shape, device, engine: "webgpu" }),
+    cpu: await createSampler({ ...shape, engine: "cpu" }),
+  };
 }
 
 /** Equal bits, so that -0 is not 0. */

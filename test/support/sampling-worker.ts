@@ -11,12 +11,12 @@ interface Task {
 
 let device: GPUDevice | undefined;
 
-addEventListener("message", ({ data }: MessageEvent<Task>) => void answer(data));
+addEventListener("message", ({ data }: MessageEvent<Task>) => void answer(data).catch(reportError));
 
 async function answer({ vocabSize, rows, logits, params, calls }: Task): Promise<void> {
   const adapter = await navigator.gpu.requestAdapter();
   device ??= await adapter!.requestDevice();
-  const sampler = await createSampler({ vocabSize, maxBatch: rows, device });
+  const sampler = await createSampler({ vocabSize, maxBatch: rows, device, engine: "webgpu" });
   const results = await Promise.all(Array.from({ length: calls }, () => sampler.sample(logits, params)));
   sampler.destroy();
   postMessage(
