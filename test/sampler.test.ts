@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { createSampler, type Sampler, type SamplingParams, type StageName } from "../src/index.ts";
+import { CpuEngine } from "../src/reference/engine.ts";
 import { candidatesDifference, sampleDifference } from "./support/cases.ts";
 import { failure } from "./support/failure.ts";
 import { batch } from "./support/inputs.ts";
@@ -260,7 +261,23 @@ test("after destroy every call says so", async () => {
 test("encode on the cpu engine says what to do instead", async () => {
   const sampler = await cpu();
   const encoder = { beginComputePass() {} } as unknown as GPUCommandEncoder;
-  expect(() => sampler.encode(encoder, { logits: { data: logits }, tokens: {} as GPUBuffer })).toThrow(/GPUBuffer/);
+  const buffer = { mapAsync() {}, usage: 128, size: 4 * V, mapState: "unmapped" } as unknown as GPUBuffer;
+  const array = { data: logits };
+  for (const [logitsOf, message] of [
+    [buffer, /^logits: a GPUBuffer needs the "webgpu" engine; this sampler runs on "cpu"$/],
+    [{ buffer }, /^logits: a GPUBuffer needs the "webgpu" engine; this sampler runs on "cpu"$/],
+    [array, /^logits: .*a GPUBuffer, got Float32Array; .*take/],
+  ] as const) {
+    const call = { logits: logitsOf };
+    expect(() => sampler.encode(encoder, { ...call, tokens: buffer })).toThrow(message);
+    expect(() => sampler.encodeMaskLogits(encoder, { ...call, output: buffer })).toThrow(message);
+    expect(() => sampler.encodeRenormalize(encoder, { ...call, output: buffer })).toThrow(message);
+  }
+  // No such call comes as far as the engine, which would refuse it, too.
+  const engine = new CpuEngine(V, 1, "float32", () => 0n, 0);
+  const none = undefined as never;
+  expect(() => engine.encode(none, none, none, none)).toThrow(/"cpu" engine, .*use sample\(\)/);
+  expect(() => engine.encodeWrite()).toThrow(/"cpu" engine/);
 });
 
 describe("positions and seeds", () => {

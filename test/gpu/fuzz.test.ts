@@ -36,6 +36,39 @@ test("GPU = reference on random calls, other ones every time", async () => {
   expect(cases).toBeGreaterThan(0);
 });
 
+test("a device that reads other logits is found out, and the line that comes of it shows it again", async () => {
+  const { queue } = device;
+  const writeBuffer = queue.writeBuffer.bind(queue);
+  const small = caseOf(
+    '{"vocabSize":40,"tuning":0,"chunkRows":8,"lead":0,"gap":0,"maxHistory":0,"further":0,"draws":1,"told":false,"written":false}',
+  );
+  const narrow = ({ rows }: FuzzCase): FuzzCase => ({
+    ...small,
+    tuning,
+    logitsType,
+    rows: rows.map(({ params: { seed, position }, logitsSeed, replacement }) => {
+      return { logits: "lastTokenOnly", logitsSeed, params: { seed, position }, replacement };
+    }),
+  });
+  let line: string;
+  queue.writeBuffer = (...args) => {
+    writeBuffer(...args);
+    const [{ label, size }] = args;
+    // In every type these bits are larger than any logit of the case. The self-check's rows are longer.
+    if (label === "webgpu-token-sampler.logits" && size < 1000) writeBuffer(args[0], 0, Uint32Array.of(0x7b7f_7b7f));
+  };
+  try {
+    const { cases, failure } = await fuzz(device, { seed, runs: 10, narrow });
+    expect(failure?.difference).toMatch(/^row 0: token 0 is [01], expected 39$/);
+    ({ line } = failure!);
+    expect(caseOf(line).rows, `the smallest of ${cases}`).toHaveLength(1);
+    expect(await replay(device, line)).toBe(failure!.difference);
+  } finally {
+    Reflect.deleteProperty(queue, "writeBuffer");
+  }
+  expect(await replay(device, line)).toBeUndefined();
+});
+
 test("a line replays its case", async () => {
   const line = lineOf({
     vocabSize: 1500,

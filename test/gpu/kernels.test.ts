@@ -167,6 +167,21 @@ function groupOf({ lanes, quads }: Tuning, lead: number, id: number): number {
   return tile * lanes + (quad % lanes);
 }
 
+/** The largest key of every group of every row, which is what `max` leaves of them. */
+function delegatesOf(
+  logits: Float32Array,
+  vocab: number,
+  { tuning, groups }: Pick<Bench, "tuning" | "groups">,
+): Uint32Array {
+  const delegates = new Uint32Array((logits.length / vocab) * groups);
+  for (const [place, logit] of logits.entries()) {
+    const row = Math.floor(place / vocab);
+    const at = row * groups + groupOf(tuning, (row * vocab) % 4, place % vocab);
+    delegates[at] = Math.max(delegates[at]!, keyOfBits(floatBits(logit)));
+  }
+  return delegates;
+}
+
 /** Compares what `list` has written down of a row, in the order of the row, with its twin. */
 function expectListed(listing: Uint32Array, row: number, kept: WeightedCandidates, label: string): void {
   const [count, , first] = listing.subarray(3 * (FIRST_ROW + row));
@@ -208,17 +223,12 @@ describe.each(tunings)("%j", (tuning) => {
       const logits = batch([name], vocab, 3, 1);
       const bench = await Bench.create(logits, vocab, {}, tuning);
       bench.run("max");
-      const delegates = new Uint32Array(3 * bench.groups);
       const largest = [0, 0, 0];
       for (let row = 0; row < 3; row++) {
         const twin = max(logits.subarray(row * vocab, (row + 1) * vocab));
         largest[row] = twin.max === -Infinity ? 0 : keyOfBits(floatBits(twin.max));
-        for (let id = 0; id < vocab; id++) {
-          const at = row * bench.groups + groupOf(bench.tuning, (row * vocab) % 4, id);
-          delegates[at] = Math.max(delegates[at]!, keyOfBits(floatBits(logits[row * vocab + id]!)));
-        }
       }
-      expect(await bench.read("delegates"), `${name}, ${vocab}`).toEqual(delegates);
+      expect(await bench.read("delegates"), `${name}, ${vocab}`).toEqual(delegatesOf(logits, vocab, bench));
       const records = await bench.read("records");
       expect(
         [2, 3, 4].map((row) => records[row * RECORD_WORDS]),
@@ -373,8 +383,11 @@ test("a broken twin is found out", async () => {
   expect(record).toEqual(draw(logits, max(logits), planRow({ topP: 0.9 }, 997), 1n, 0n));
   expect(record).not.toEqual(draw(logits, max(logits), broken, 1n, 0n));
   const delegates = await bench.read("delegates");
-  const wrong = delegates.slice();
-  wrong[0]!++;
-  expect(delegates).not.toEqual(wrong);
+  expect(delegates).toEqual(delegatesOf(logits, 997, bench));
+  // One that has other lanes, and one that reads from the other end.
+  const { tuning, groups } = bench;
+  const other = { ...tuning, lanes: 2 * tuning.lanes, quads: tuning.quads / 2 };
+  expect(delegates).not.toEqual(delegatesOf(logits, 997, { tuning: other, groups }));
+  expect(delegates).not.toEqual(delegatesOf(logits.slice().reverse(), 997, bench));
   bench.destroy();
 });

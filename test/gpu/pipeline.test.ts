@@ -400,11 +400,48 @@ describe("life and death", () => {
     own.destroy();
   });
 
-  test("a device of its own goes with the sampler", async () => {
-    const one = await createSampler({ vocabSize: V, maxBatch: ROWS, engine: "webgpu" });
-    await one.sample(logits);
-    one.destroy();
-    expect((await failure(() => one.sample(logits))).message).toMatch(/the sampler was destroyed/);
+  describe("a device of its own", () => {
+    /** The one device that is requested meanwhile. */
+    const requested = async (run: () => Promise<unknown>): Promise<GPUDevice> => {
+      const devices: GPUDevice[] = [];
+      const { requestDevice: request } = GPUAdapter.prototype; // eslint-disable-line typescript/unbound-method -- called on its adapter
+      GPUAdapter.prototype.requestDevice = async function (...args) {
+        const own = await request.apply(this, args);
+        devices.push(own);
+        return own;
+      };
+      try {
+        await run();
+      } finally {
+        GPUAdapter.prototype.requestDevice = request;
+      }
+      expect(devices).toHaveLength(1);
+      return devices[0]!;
+    };
+    /** How a device was lost, if it was. */
+    const loss = ({ lost }: GPUDevice): Promise<string> =>
+      Promise.race([
+        lost.then(({ reason }) => reason as string),
+        new Promise<string>((resolve) => setTimeout(() => resolve("not lost"), 500)),
+      ]);
+
+    test("goes with the sampler, and not before", async () => {
+      let one: Sampler;
+      const own = await requested(async () => {
+        one = await createSampler({ vocabSize: V, maxBatch: ROWS, engine: "webgpu" });
+      });
+      await one!.sample(logits);
+      expect(await loss(own)).toBe("not lost");
+      one!.destroy();
+      expect(await loss(own)).toBe("destroyed");
+      expect((await failure(() => one.sample(logits))).message).toMatch(/the sampler was destroyed/);
+    });
+
+    test("goes with a creation that fails", async () => {
+      const refused = { vocabSize: V, tuning: { drawWorkgroup: 512 } };
+      const own = await requested(() => failure(() => createSampler(refused)));
+      expect(await loss(own)).toBe("destroyed");
+    });
   });
 
   test("a lost device: calls before, during and after say so, and nothing hangs", async () => {
