@@ -53,7 +53,7 @@ const DRAWS: Readonly<Record<string, SamplingParams>> = {
   "8 draws, all different": { draws: MOST_DRAWS, replacement: false },
 };
 
-const CONTROLS: readonly Control[] = [
+export const CONTROLS: readonly Control[] = [
   {
     name: "mask, 1 in 2 allowed",
     history: false,

@@ -2,6 +2,9 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { ResourceType, WgslReflect } from "wgsl_reflect/wgsl_reflect.module.js";
+import { MODES } from "../bench/cases.ts";
+import { CONTROLS } from "../bench/controls.ts";
+import { planRow, type RowPlan } from "../src/params.ts";
 import {
   BIND_GROUPS,
   entryPointOf,
@@ -10,8 +13,9 @@ import {
   PROCESSING_KERNELS,
   stagesOf,
 } from "../src/webgpu/kernels.ts";
-import { TOP_K_REACH } from "../src/webgpu/pack.ts";
+import { needsMass, TOP_K_REACH } from "../src/webgpu/pack.ts";
 import { type ShaderFlags, shaderSource } from "../src/webgpu/shader.ts";
+import { Random } from "./support/inputs.ts";
 
 const kernels = { ...KERNELS, ...PROCESSING_KERNELS };
 const names = Object.keys(kernels) as (keyof typeof kernels)[];
@@ -41,6 +45,31 @@ test("every shader is a kernel of the table, and every kernel has a shader, a tw
     expect(tests, `test of ${name}`).toMatch(new RegExp(`run\\([^)]*"${name}"`));
     expect(readFileSync(`shaders/${name}.wgsl`, "utf8"), "its twin's name").toContain(`src/reference/${name}.ts`);
   }
+});
+
+test("every kernel has a row in the bench", () => {
+  const random = new Random(1);
+  const added = CONTROLS.map(({ mode = "top-k", params }) => ({ ...MODES[mode], ...params(1000, random) }));
+  const plans = [...Object.values(MODES), ...added].map((params) => planRow(params, 1000));
+  const some = (runs: (plan: RowPlan) => boolean): boolean => plans.some(runs);
+  const called = readFileSync("bench/controls.ts", "utf8");
+  /** Whether a call of the bench is one that runs the kernel. */
+  const run: Readonly<Record<keyof typeof kernels, boolean>> = {
+    max: some(() => true),
+    mass: some((plan) => plan.stages === undefined && needsMass(plan)),
+    draw: some(({ stages }) => stages === undefined),
+    stages: some(({ stages }) => stages !== undefined),
+    draws: some(({ draws }) => draws > 1),
+    report: some(({ outputs }) => outputs !== undefined),
+    count: some(({ process }) => process?.history !== undefined),
+    process: some(({ process }) => process !== undefined),
+    clear: some(({ process }) => process !== undefined),
+    append: CONTROLS.some(({ history }) => history),
+    write: called.includes('"encodeMaskLogits"'),
+    list: called.includes(".candidates("),
+  };
+  // Only candidates() lists tokens. It has no row so far.
+  expect(names.filter((name) => !run[name])).toEqual(["list"]);
 });
 
 test.each(names.flatMap((name) => variantsOf(name).map((flags) => [name, flags] as const)))(
