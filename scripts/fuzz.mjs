@@ -22,8 +22,10 @@ const { values } = parseArgs({
 });
 const numbers = { minutes: Number(values.minutes), seed: Number(values.seed), tuning: Number(values.tuning ?? 0) };
 for (const [name, value] of Object.entries(numbers)) {
-  if (!(value >= 0 && value < Infinity) || (name !== "minutes" && !Number.isInteger(value))) {
-    console.error(`--${name}: expected a number, got "${values[name]}"`);
+  const allowed = name === "minutes" ? value > 0 && value < Infinity : Number.isInteger(value) && value >= 0;
+  if (!allowed) {
+    const expected = name === "minutes" ? "a number above 0" : "an integer, 0 or more";
+    console.error(`--${name}: expected ${expected}, got "${values[name]}"`);
     process.exit(2);
   }
 }
@@ -51,9 +53,10 @@ if (values.replay === undefined) {
     }),
     log: (cases, rows) => console.log(`  ${minutes()} min: ${cases} cases, ${rows} rows, all equal`),
   });
-  console.log(`${cases} cases, ${rows} rows in ${minutes()} min: ${failure === undefined ? "all equal" : "DIFFERENT"}`);
+  const verdict = failure !== undefined ? "DIFFERENT" : cases === 0 ? "NOTHING WAS RUN" : "all equal";
+  console.log(`${cases} cases, ${rows} rows in ${minutes()} min: ${verdict}`);
   if (failure !== undefined) console.log(`${failure.difference}\nnpm run fuzz -- --replay '${failure.line}'`);
-  process.exit(failure === undefined ? 0 : 1);
+  process.exit(verdict === "all equal" ? 0 : 1);
 }
 const difference = await replay(device, values.replay);
 console.log(difference ?? "equal");

@@ -7,7 +7,7 @@
  *   npm run mutants -- --from 20 --to 40     a slice
  *   npm run mutants -- --json found.json     writes every result down at once, and goes on where the file ends
  *   npm run mutants -- --limit 60            begins with so many seconds for a step, and not with a run without a mutant
- *   npm run mutants -- --summary found.json  says what the file holds, and runs nothing
+ *   npm run mutants -- --summary found.json  says what the file holds, and runs nothing; fails if a mutant is not in it
  *
  * A pattern that does not occur exactly once in its file is an error: the list has to follow the code.
  *
@@ -54,11 +54,6 @@ if (names !== mutants.length) console.error("two mutants have the same name");
 if (faults !== mutants.length) console.error("two mutants are the same");
 if (stale.length > 0 || names + faults !== 2 * mutants.length) process.exit(2);
 
-if (values.summary !== undefined) {
-  if (!existsSync(values.summary)) throw new Error(`--summary: there is no file ${values.summary}`);
-  process.exit(summarize(readResults(values.summary)));
-}
-
 const chosen = mutants
   .slice(Number(values.from), Number(values.to))
   .filter(({ name, file }) => `${file}: ${name}`.includes(values.only));
@@ -67,9 +62,14 @@ if (values.list) {
   for (const { name, file } of chosen) console.log(`${file}: ${name}`);
   process.exit(0);
 }
+if (values.summary !== undefined && !existsSync(values.summary)) {
+  throw new Error(`--summary: there is no file ${values.summary}`);
+}
 
 /** By identity. Survivors and what is invalid are tried again. */
-const results = new Map((values.json === undefined ? [] : readResults(values.json)).map((r) => [identity(r), r]));
+const file = values.summary ?? values.json;
+const results = new Map((file === undefined ? [] : readResults(file)).map((r) => [identity(r), r]));
+if (values.summary !== undefined) process.exit(summarize());
 const settled = (result) => result !== undefined && result.verdict !== "invalid" && result.verdict !== "survives";
 const open = chosen.filter((mutant) => !settled(results.get(identity(mutant))));
 if (open.length < chosen.length) console.log(`${chosen.length - open.length} of ${chosen.length} are known already`);
@@ -95,7 +95,7 @@ for (const mutant of open) {
   console.log(`${mutant.name} (${mutant.file}): ${how}${why}, ${seconds.toFixed(1)} s`);
 }
 stop();
-process.exitCode = summarize(chosen.map((mutant) => results.get(identity(mutant))));
+process.exitCode = summarize();
 
 function readResults(file) {
   if (!existsSync(file)) return [];
@@ -107,8 +107,10 @@ function readResults(file) {
   });
 }
 
-/** Prints what became of the mutants; the exit status. */
-function summarize(list) {
+/** Prints what became of the chosen mutants; the exit status. */
+function summarize() {
+  const list = chosen.flatMap((mutant) => results.get(identity(mutant)) ?? []);
+  const missing = chosen.filter((mutant) => !results.has(identity(mutant)));
   const of = (verdict) => list.filter((result) => result.verdict === verdict);
   const alive = of("survives");
   const equivalent = alive.filter((result) => result.equivalent);
@@ -122,13 +124,14 @@ function summarize(list) {
   show("equivalent", equivalent, (result) => result.equivalent);
   show("survivor", survivors);
   show("said to be equivalent, but is not", wrong, ({ by }) => by);
+  if (list.length > 0) show("without a verdict", missing);
   const counts = ["found", "throws", "crashes", "hangs", "invalid"].map(
     (verdict) => `${of(verdict).length} ${verdict}`,
   );
   console.log(
-    `${list.length} mutants: ${counts.join(", ")}, ${equivalent.length} equivalent, ${survivors.length} survive`,
+    `${list.length} of ${chosen.length} mutants: ${counts.join(", ")}, ${equivalent.length} equivalent, ${survivors.length} survive`,
   );
-  return survivors.length + wrong.length + of("invalid").length === 0 ? 0 : 1;
+  return survivors.length + wrong.length + missing.length + of("invalid").length === 0 ? 0 : 1;
 }
 
 /** What becomes of a mutant. What might also come from a busy machine has to happen again before it counts. */

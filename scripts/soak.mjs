@@ -59,18 +59,20 @@ try {
   ];
   const result = {
     date: new Date().toISOString(),
-    command: `npm run soak -- --calls ${calls} --readings ${readings}`,
+    command: ["npm run soak", ...(process.argv.length > 2 ? ["--", ...process.argv.slice(2)] : [])].join(" "),
     where,
     ...outcome,
   };
   if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify(result)}\n`);
-  if (values.svg !== undefined) writeFileSync(values.svg, plot(result, where));
+  if (values.svg !== undefined) writeFileSync(values.svg, plot(result, outcome.growth, where));
   const { samplers, rows, different, growth } = outcome;
   console.log(
     `${outcome.calls} calls, ${rows} rows, ${samplers} samplers: ${different.length} different, ${growth.length} grew`,
   );
   for (const line of [...different.slice(0, 20), ...growth]) console.error(line);
-  process.exitCode = different.length + growth.length === 0 ? 0 : 1;
+  const early = outcome.calls < calls;
+  if (early) console.error(`the ${minutes} minutes were over before ${calls} calls were made`);
+  process.exitCode = different.length + growth.length === 0 && !early ? 0 : 1;
 } finally {
   await browser.close();
   await server.close();

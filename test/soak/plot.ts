@@ -21,8 +21,16 @@ const STYLE = [
 const digits = (value: number): string => value.toLocaleString("en", { maximumSignificantDigits: 3 });
 const whole = (value: number): string => value.toLocaleString("en");
 
-/** The picture. Every axis begins at zero, so that what looks flat is flat. */
-export function plot({ calls, readings, samplers }: SoakResult, where: readonly string[]): string {
+/**
+ * The picture. Every axis begins at zero, so that what looks flat is flat.
+ *
+ * @param grew what `growth` says of the result
+ */
+export function plot(
+  { calls, readings, samplers }: SoakResult,
+  grew: readonly string[],
+  where: readonly string[],
+): string {
   const x = (at: number): number => LEFT + (at / calls) * (RIGHT - LEFT);
   const panels = PANELS.map(([name, title, scale, unit], index) => {
     const values = readings.map((reading) => reading[name] / scale);
@@ -47,7 +55,8 @@ export function plot({ calls, readings, samplers }: SoakResult, where: readonly 
     const anchor = share === 1 ? "end" : "middle";
     return `<text x="${x(share * calls)}" y="${height - 22}" text-anchor="${anchor}">${whole(share * calls)}</text>`;
   });
-  const description = `${whole(calls)} calls on ${whole(samplers)} samplers: buffers, bind groups, listeners and heap stay flat.`;
+  const verdict = grew.length === 0 ? "buffers, bind groups, listeners and heap stay flat" : grew.join("; ");
+  const description = `${whole(calls)} calls on ${whole(samplers)} samplers: ${verdict}.`;
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" role="img" aria-label="${description}">
 <style>
 ${STYLE}
