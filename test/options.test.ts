@@ -56,6 +56,25 @@ test.each<[string, () => unknown, RegExp]>([
   expect(error.message).toMatch(message);
 });
 
+test("a logits processor says which tensors it takes", () => {
+  const process = logitsProcessor({ seed: 1 });
+  const logits = (data: unknown, ...dims: number[]): never => any({ data, dims });
+  for (const data of [new Uint16Array(5), new Float64Array(5), [0, 0, 0, 0, 0]]) {
+    expect(() => process([[1n]], logits(data, 1, 5))).toThrow(/^logits: expected a float32 tensor, got (Ui|Fl|Ar)/);
+  }
+  for (const [length, ids] of [
+    [4, [[1n]]],
+    [6, [[1n]]],
+    [5, [[1n], [2n]]],
+    [10, [[1n]]],
+  ] as const) {
+    const given = logits(new Float32Array(length), 1, 5);
+    expect(() => process(ids, given)).toThrow(
+      new RangeError(`logits: expected [${ids.length}, 5], one row for each of input_ids, got ${length} logits`),
+    );
+  }
+});
+
 test("nobody is told of what is there for tests", async () => {
   const error = await failure(() => createSampler(any({ vocabSize: 5, chunk: 1 })));
   expect(error.message).toBe(

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { createSampler, type Sampler, type SamplingParams, type StageName } from "../src/index.ts";
+import { createSampler, MAX_VOCAB_SIZE, type Sampler, type SamplingParams, type StageName } from "../src/index.ts";
 import { CpuEngine } from "../src/reference/engine.ts";
 import { candidatesDifference, sampleDifference } from "./support/cases.ts";
 import { failure } from "./support/failure.ts";
@@ -190,6 +190,11 @@ describe("bad options", () => {
     expect(error.message).toMatch(message);
   });
 
+  test("the largest vocabulary is the one that is exported", async () => {
+    expect(MAX_VOCAB_SIZE).toBe(2 ** 22);
+    expect((await createSampler({ vocabSize: MAX_VOCAB_SIZE, engine: "cpu" })).vocabSize).toBe(MAX_VOCAB_SIZE);
+  });
+
   test("webgpu where there is none", async () => {
     const error = await failure(() => createSampler({ vocabSize: 5, engine: "webgpu" }));
     expect(error.message).toMatch(/there is no WebGPU adapter/);
@@ -280,8 +285,36 @@ test("encode on the cpu engine says what to do instead", async () => {
   expect(() => engine.encodeWrite()).toThrow(/"cpu" engine/);
 });
 
+test("encode refuses to be asked for what it cannot bring back", async () => {
+  const sampler = await cpu();
+  const encoder = { beginComputePass() {} } as unknown as GPUCommandEncoder;
+  const target = { logits: { data: logits }, tokens: {} as GPUBuffer };
+  for (const asked of [
+    { logprobs: "raw" },
+    { topLogprobs: 1 },
+    { logprobTokens: [3] },
+    { rank: true },
+    { entropy: true },
+  ] as const) {
+    const message = /^params: logprobs, .*brought back.*encode\(\) brings nothing back; ask sample\(\)/;
+    expect(() => sampler.encode(encoder, target, asked)).toThrow(message);
+    expect(() => sampler.encode(encoder, target, [{}, {}, asked, {}])).toThrow(message);
+  }
+});
+
 describe("positions and seeds", () => {
   const params = { temperature: 2, seed: 5n };
+
+  test("a number is the same seed and position as a bigint", async () => {
+    const sampler = await cpu();
+    const [one, other] = [
+      await sampler.sample(logits, { temperature: 2, seed: 7, position: 3 }),
+      await sampler.sample(logits, { temperature: 2, seed: 7n, position: 3n }),
+    ];
+    expect(one).toEqual(other);
+    expect((await sampler.sample(logits, { temperature: 2, seed: 8, position: 3 })).tokens).not.toEqual(one.tokens);
+    expect((await sampler.sample(logits, { temperature: 2, seed: 7, position: 4 })).tokens).not.toEqual(one.tokens);
+  });
 
   test("a call without a position goes on after the last one; an explicit one seeks", async () => {
     const sampler = await cpu();
