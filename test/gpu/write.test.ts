@@ -102,6 +102,30 @@ test.each([{}, { __chunk: { rows: 2, bytes: 4000 } }])(
   },
 );
 
+test("float16 logits from odd places into odd places, where rows share words", async () => {
+  const { gpu, cpu } = await pair({ logitsType: "float16" });
+  const [offset, rowStride, outputOffset, outputRowStride] = [3, vocab + 2, 5, vocab + 4];
+  const data = new Uint16Array(offset + rows * rowStride).fill(0x7bff); // the largest there is
+  const halves = floatToHalf(logits);
+  const expected = new Uint16Array(2 * Math.ceil((outputOffset + rows * outputRowStride) / 2)).fill(0x5a5a);
+  const output = bufferOf(device, expected);
+  for (let row = 0; row < rows; row++) {
+    data.set(halves.subarray(row * vocab, (row + 1) * vocab), offset + row * rowStride);
+  }
+  const layout = { offset, rowStride, rows };
+  const params = inputNames.map((_, row) => ({ topK: 3 + 5 * row }));
+  const encoder = device.createCommandEncoder();
+  const target = { logits: { buffer: bufferOf(device, data), ...layout }, output, outputOffset, outputRowStride };
+  gpu.encodeMaskLogits(encoder, target, params);
+  device.queue.submit([encoder.finish()]);
+  const masked = await cpu.maskLogits({ data, ...layout }, params);
+  for (let row = 0; row < rows; row++) {
+    expected.set(masked.subarray(row * vocab, (row + 1) * vocab), outputOffset + row * outputRowStride);
+  }
+  same(new Uint16Array((await wordsOf(device, output)).buffer), expected, "float16");
+  gpu.destroy();
+});
+
 test("into a buffer that is larger than one binding", async () => {
   const { gpu, cpu } = await pair();
   const source = bufferOf(device, logits);

@@ -1,13 +1,14 @@
 /** ONNX Runtime Web and the sampler on one device, with the model of the demos. */
 import proto from "onnx-proto";
 import * as ort from "onnxruntime-web/webgpu";
-import { afterEach, describe, expect, test } from "vitest";
+import { afterAll, afterEach, describe, expect, test } from "vitest";
 import { loadModel } from "../../demo/model/load.ts";
 import { createSampler, type SamplingParams } from "../../src/index.ts";
 import {
   createOrtSampler,
   generate,
   type GenerateOptions,
+  type OrtSampler,
   type OrtSession,
 } from "../../src/integrations/onnxruntime.ts";
 import { NO_TOKEN } from "../../src/reference/numeric.ts";
@@ -43,13 +44,22 @@ GPUBuffer.prototype.destroy = function () {
 const model = await loadModel(ort, "/demo/model/tales");
 const device = await ort.env.webgpu.device;
 const errors: string[] = [];
-device.addEventListener("uncapturederror", (event) => errors.push(event.error.message));
+const note = (event: GPUUncapturedErrorEvent): void => void errors.push(event.error.message);
+device.addEventListener("uncapturederror", note);
 // ONNX Runtime has a handler of its own, which keeps events from others: its log is where errors show.
 const { error } = console;
 console.error = (...args) => {
   errors.push(args.join(" "));
   error(...args);
 };
+
+// Other files run in this page, too.
+afterAll(() => {
+  Object.assign(GPUBuffer.prototype, { mapAsync, destroy });
+  GPUDevice.prototype.createBuffer = createBuffer;
+  device.removeEventListener("uncapturederror", note);
+  console.error = error;
+});
 
 afterEach(async () => {
   await device.queue.onSubmittedWorkDone();
@@ -338,6 +348,37 @@ describe("createOrtSampler", () => {
       reference.destroy();
       buffer.destroy();
     }
+  });
+
+  test("reads padded logits, begins to keep anew when the number of rows changes, and can be disposed of", async () => {
+    const width = V + 5;
+    const logits = batch(["flat"], width, ROWS, 3).map((logit, at) => (at % width < V ? logit : 1000));
+    const buffer = bufferOf(device, logits);
+    const reference = await createSampler({ vocabSize: V, maxBatch: ROWS, engine: "cpu" });
+    const steps: Uint32Array[] = [];
+    let disposed: OrtSampler;
+    {
+      using sampler = await createOrtSampler(ort, { vocabSize: V, maxBatch: ROWS, keep: 3 });
+      disposed = sampler;
+      for (const [rows, most] of [
+        [3, 1],
+        [3, 2],
+        [2, 1],
+        [2, 2],
+        [3, 1],
+      ] as const) {
+        const ids = sampler.sample(tensor(buffer, "float32", [rows, width]), { seed: 4n });
+        expect([...ids.dims]).toEqual([rows, 1]);
+        steps.push((await reference.sample({ data: logits, rowStride: width, rows }, { seed: 4n })).tokens);
+        const kept = steps.slice(-most).flatMap((tokens) => Array.from(tokens));
+        expect([...(await sampler.fetch(most))], `${rows} rows`).toEqual(kept);
+        await expect(sampler.fetch(most + 1)).rejects.toThrow(`count: expected an integer from 1 to ${most}`);
+      }
+      expect(alive.size).toBeGreaterThan(0);
+    }
+    expect(alive.size).toBe(0);
+    expect(() => disposed.sample(tensor(buffer, "float32", [1, width]))).toThrow(/destroyed/);
+    buffer.destroy();
   });
 
   test("tensors, parameters and counts that do not fit are errors by name; so is everything after destroy", async () => {
