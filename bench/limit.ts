@@ -95,10 +95,10 @@ export function readShapes(software: boolean, bytes: number, most: number): Read
     loops(128, 8, false, [16]);
     loops(64, 4, true, [64]);
     straight(32, 4, false);
-    straight(32, 8, false);
     straight(32, 16, false);
     straight(128, 4, false);
     straight(256, 4, false);
+    straight(256, 8, false);
   } else {
     loops(256, 4, true, [256, 512, 1024, 2048, 4096, MOST_GROUPS]);
     loops(256, 8, true, [256, 512, 1024, 2048]);
