@@ -7,6 +7,7 @@ import {
   type SamplingParams,
   type Tuning,
 } from "../../src/index.ts";
+import { TUNINGS } from "../../src/webgpu/tuning.ts";
 import { candidatesDifference, paramSets, sampleDifference, show } from "../support/cases.ts";
 import { bufferOf, sharedDevice } from "../support/device.ts";
 import { batch, type InputName, inputNames } from "../support/inputs.ts";
@@ -135,10 +136,10 @@ describe("batches with parameters of their own", () => {
 });
 
 describe("tunings never change a result", () => {
-  // Each is compiled anew. test/everywhere has all of them, and asks Chromium for a GPU's workgroups in every run.
+  // Each is compiled anew. test/everywhere has all of them, and tuning.test.ts what only some calls need with that of GPUs.
   const tunings: Partial<Tuning>[] = [
-    { lanes: 16, quads: 16, streamWorkgroup: 128, drawWorkgroup: 256, subgroups: false },
-    { lanes: 2, quads: 8, streamWorkgroup: 1, drawWorkgroup: 1, subgroups: true },
+    TUNINGS.gpu,
+    { lanes: 2, quads: 8, streamWorkgroup: 1, drawWorkgroup: 1, subgroups: false },
   ];
   test.each(tunings)("%j", async (tuning) => {
     for (const vocabSize of [127, 4097]) {
