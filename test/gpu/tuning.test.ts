@@ -73,7 +73,8 @@ test("processed logits: several draws, all that is told of them, the history, an
 test("float16", async () => {
   const { gpu, cpu } = await pair("float16");
   const halves = floatToHalf(logits);
-  const params = [{ topK: 50 }, { topP: 0.9 }, { minP: 0.02 }].map((row) => ({ ...row, seed: 5n, position: 1 }));
+  const filters = [{ topK: 50 }, { topP: 0.9 }, { minP: 0.02 }];
+  const params = rowsOf((row) => ({ ...filters[row], seed: 5n, position: 1 }));
   expect(sampleDifference(await gpu.sample(halves, params), await cpu.sample(halves, params))).toBeUndefined();
   const lists = [await gpu.candidates(halves, params), await cpu.candidates(halves, params)] as const;
   expect(candidatesDifference(...lists)).toBeUndefined();
