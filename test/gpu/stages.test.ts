@@ -4,7 +4,7 @@ import { createSampler, type LogitsType, type Sampler, type SamplingParams, type
 import { candidatesDifference, paramSets, sampleDifference, show, stagedSets } from "../support/cases.ts";
 import { bufferOf, sharedDevice, wordsOf } from "../support/device.ts";
 import { batch, type InputName, inputNames } from "../support/inputs.ts";
-import { floatToBfloat, floatToHalf } from "../support/oracle.ts";
+import { floatToHalf } from "../support/oracle.ts";
 
 const device = await sharedDevice();
 
@@ -101,7 +101,9 @@ test.each([1, 2, 127, 2000])("%d tokens: all inputs, all parameter sets", async 
 
 test("30,000 tokens: wide rows", async () => {
   const engines = await pair({ vocabSize: 30_000, maxBatch: 3 });
-  expect(await differences(engines, stagedSets, ["flat", "equal", "tiesAtCut"])).toEqual([]);
+  // Half of them; the corpus has another third in rows of 20,003.
+  const half = stagedSets.filter((_, index) => index % 2 === 0);
+  expect(await differences(engines, half, ["flat", "equal", "tiesAtCut"])).toEqual([]);
   engines.gpu.destroy();
 });
 
@@ -161,10 +163,9 @@ test("calls in several parts see the states as they stood when they were made", 
   gpu.destroy();
 });
 
-test.each(["float16", "bfloat16"] as const)("%s", async (logitsType) => {
-  const engines = await pair({ vocabSize: 603, maxBatch: inputNames.length, logitsType });
-  const convert = logitsType === "float16" ? floatToHalf : floatToBfloat;
-  expect(await differences(engines, some, inputNames, convert)).toEqual([]);
+test("float16", async () => {
+  const engines = await pair({ vocabSize: 603, maxBatch: inputNames.length, logitsType: "float16" });
+  expect(await differences(engines, some, inputNames, floatToHalf)).toEqual([]);
   engines.gpu.destroy();
 });
 
