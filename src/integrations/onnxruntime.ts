@@ -13,6 +13,7 @@ import { MAX_HISTORY } from "../processing.ts";
 import type { LogitsType } from "../reference/convert.ts";
 import { NO_TOKEN } from "../reference/numeric.ts";
 import { type BatchParams, createSampler, type Sampler } from "../sampler.ts";
+import { newsOfLoss } from "../webgpu/device.ts";
 import type { GPUBuffer, GPUDevice } from "../webgpu-types.ts";
 import { type FinishReason, type StreamOptions, streamTokens, type TokenSource, type TokenStep } from "./stream.ts";
 import { STREAM_OPTIONS } from "./stream-options.ts";
@@ -240,7 +241,7 @@ export class OrtSampler {
   /** Says why nothing was read. A mapping fails when the device is lost, and the news of that may come a moment later. */
   async #unread(reason: unknown): Promise<never> {
     this.sampler.usable();
-    await Promise.race([this.device.lost, new Promise((resolve) => setTimeout(resolve, 200))]);
+    await newsOfLoss(this.device);
     this.sampler.usable();
     throw new Error(`webgpu-token-sampler: the tokens could not be read back. ${String(reason)}`, { cause: reason });
   }

@@ -1,3 +1,8 @@
+/** Waits for the news that a device was lost: it may come a moment after that has made something fail. */
+export async function newsOfLoss({ lost }: GPUDevice): Promise<void> {
+  await Promise.race([lost, new Promise((resolve) => setTimeout(resolve, 200))]);
+}
+
 /**
  * Asks for a device of our own, with no more than the kernels need.
  *

@@ -16,7 +16,7 @@ import { bytesPerLogit, type LogitsType } from "../reference/convert.ts";
 import { normalize, type RowCandidates } from "../reference/list.ts";
 import { Bindings } from "./bindings.ts";
 import { type Chunk, chunksOf, rangeOf, rowsWithin } from "./chunks.ts";
-import { lossOf, UnfitDeviceError } from "./device.ts";
+import { lossOf, newsOfLoss, UnfitDeviceError } from "./device.ts";
 import { type KernelName, STORAGE_BUFFERS, WORKGROUP_STORAGE } from "./kernels.ts";
 import { type OutputJob, Outputs } from "./outputs.ts";
 import {
@@ -703,7 +703,7 @@ export class WebGpuEngine implements Engine {
 
   /** A mapping fails when the device is lost, and the news of that may come a moment later. */
   async #mappingError(reason: unknown): Promise<unknown> {
-    await Promise.race([this.#device.lost, new Promise((resolve) => setTimeout(resolve, 200))]);
+    await newsOfLoss(this.#device);
     try {
       this.#alive();
     } catch (error) {

@@ -1,4 +1,5 @@
 /** Logits of the caller's arrays on their way to the GPU. */
+import { show } from "../check.ts";
 import { isGPUBuffer, type LogitsView } from "../engine.ts";
 import { USAGE, type Workspace } from "./workspace.ts";
 
@@ -131,11 +132,12 @@ export class Uploads {
 
   /** Writes an array, whose last word may be half full. */
   #write(buffer: GPUBuffer, data: Float32Array | Uint16Array): void {
-    // Memory that is shared ends the process in Dawn for Node.
-    let whole = data.buffer instanceof ArrayBuffer ? data : data.slice();
+    let whole = data;
     if (data.byteLength % 4 !== 0) {
       whole = new Uint16Array(data.length + 1);
       whole.set(data);
+    } else if (show(data.buffer) === "SharedArrayBuffer") {
+      whole = data.slice(); // memory that is shared ends the process in Dawn for Node
     }
     this.#device.queue.writeBuffer(buffer, 0, whole as Float32Array<ArrayBuffer>);
   }
