@@ -69,7 +69,8 @@ async function digestsOf(ask: Ask): Promise<Digests> {
   return { digest: await sha256OfText(Object.values(digests).join()), sections: digests };
 }
 
-async function digestOf(section: Section, ask: Ask): Promise<string> {
+/** The digest of what is answered to all calls of a section. */
+export async function digestOf(section: Section, ask: Ask): Promise<string> {
   const digests: string[] = [];
   for (const call of section.calls()) digests.push(await sha256((await ask(section, call)).map(wordsOfRow)));
   return sha256OfText(digests.join());

@@ -87,10 +87,15 @@ describe("vocabularies", () => {
     engines.gpu.destroy();
   });
 
-  test.each([50_257, 128_256, 151_936, 262_144])("%d tokens", async (vocabSize) => {
+  test.each([
+    [50_257, 1],
+    [128_256, 3],
+    [151_936, 5],
+    [262_144, 7],
+  ])("%d tokens: some inputs, parameter sets from %d on", async (vocabSize, first) => {
     const names = ["peaked", "flat", "tiesAtCut", "rawBits"] as const;
     const engines = await pair({ vocabSize, maxBatch: names.length });
-    const sets = paramSets.filter((_, index) => index % 4 === vocabSize % 4);
+    const sets = paramSets.filter((_, index) => index % 8 === first);
     expect(await compareAll(engines, vocabSize, sets, names)).toEqual([]);
     expect(
       await compareAll(
@@ -141,10 +146,11 @@ describe("tunings never change a result", () => {
     TUNINGS.gpu,
     { lanes: 2, quads: 8, streamWorkgroup: 1, drawWorkgroup: 1, subgroups: false },
   ];
+  const few = paramSets.filter((_, index) => index % 8 === 2);
   test.each(tunings)("%j", async (tuning) => {
     for (const vocabSize of [127, 4097]) {
       const engines = await pair({ vocabSize, maxBatch: inputNames.length, tuning });
-      expect(await compareAll(engines, vocabSize, some)).toEqual([]);
+      expect(await compareAll(engines, vocabSize, few)).toEqual([]);
       engines.gpu.destroy();
     }
     const engines = await pair({ vocabSize: 50_257, maxBatch: 3, tuning });
@@ -240,7 +246,7 @@ describe("chunks are invisible", () => {
     const [vocabSize, rows] = [5, 70_000];
     const engines = await pair({ vocabSize, maxBatch: rows });
     const logits = batch(["flat", "equal", "tiesAtCut"], vocabSize, rows, 1);
-    const params = { topP: 0.9, seed: 11n };
+    const params = { topK: 3, seed: 11n };
     const [actual, expected] = [await engines.gpu.sample(logits, params), await engines.cpu.sample(logits, params)];
     expect(sampleDifference(actual, expected)).toBeUndefined();
     engines.gpu.destroy();

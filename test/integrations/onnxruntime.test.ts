@@ -132,9 +132,7 @@ describe("generate", () => {
     const expected = await write({ prompt, params }, counted(onCpu));
     expect(expected).toHaveLength(16);
     expect(new Set(expected.flat()).size, "a text, and not one token over and over").toBeGreaterThan(10);
-    for (const fetchEvery of [1, 5]) {
-      expect(await write({ prompt, params, fetchEvery }), `fetched every ${fetchEvery}`).toEqual(expected);
-    }
+    expect(await write({ prompt, params, fetchEvery: 5 })).toEqual(expected);
     await onCpu.release();
   });
 

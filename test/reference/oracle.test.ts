@@ -52,7 +52,7 @@ test.each(inputNames)("%s: every parameter set on 4,097 tokens", (name) => {
 test.each(["peaked", "flat", "tiesAtCut", "equal", "rawBits", "clustered"] as const)(
   "%s: some parameter sets on 50,257 tokens",
   (name) => {
-    const differences = every.filter((index) => index % 4 === 2).map((index) => compare(name, 50_257, 1, index));
+    const differences = every.filter((index) => index % 8 === 2).map((index) => compare(name, 50_257, 1, index));
     expect(differences.filter((difference) => difference !== undefined)).toEqual([]);
   },
 );

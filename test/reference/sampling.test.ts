@@ -11,7 +11,7 @@ describe("draws, on the CPU", () =>
   testDraws(
     () => many,
     [
-      { mode: 0, calls: 3000, rows: 100, draws: 1 },
+      { mode: 0, calls: 2000, rows: 100, draws: 1 },
       ...[1, 2, 3, 4].map((mode) => ({ mode, calls: 1000, rows: 100, draws: 1 })),
       { mode: 0, calls: 40, rows: 80, draws: 64 },
     ],
