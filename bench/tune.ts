@@ -28,7 +28,7 @@ export type Candidates = { readonly [Field in keyof Tuning]: readonly Tuning[Fie
  */
 export const CANDIDATES: Readonly<Record<AdapterClass, Candidates>> = {
   swiftshader: {
-    streamWorkgroup: [16, 32, 64],
+    streamWorkgroup: [32, 64, 128, 256],
     drawWorkgroup: [4, 16, 64],
     lanes: [1, 4],
     quads: [8, 16, 32],

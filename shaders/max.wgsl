@@ -6,22 +6,25 @@ override WORKGROUP_SIZE: u32;
 // The largest of many floats, told from their bits as signed integers: of the floats from +0 up, the largest integer,
 // lifted so that positive NaNs wrap round to the bottom; of those from -0 down, the smallest integer.
 struct Extremes {
-  lifted: vec4<i32>,
-  lowest: vec4<i32>,
+  lifted: i32,
+  lowest: i32,
 }
 
 const LIFT = 0x7fffff;
 
+// Quad by quad down to one number each, because a CPU has no registers for four.
 fn extremes_with(seen: Extremes, bits: vec4<u32>) -> Extremes {
   let integers = bitcast<vec4<i32>>(bits);
-  return Extremes(max(seen.lifted, integers + vec4(LIFT)), min(seen.lowest, integers));
+  let lifted = integers + vec4(LIFT);
+  return Extremes(
+    max(seen.lifted, max(max(lifted.x, lifted.y), max(lifted.z, lifted.w))),
+    min(seen.lowest, min(min(integers.x, integers.y), min(integers.z, integers.w))),
+  );
 }
 
 // Key of the largest; 0 if all are NaN or -inf.
 fn key_of_extremes(seen: Extremes) -> u32 {
-  let lifted = max(max(seen.lifted.x, seen.lifted.y), max(seen.lifted.z, seen.lifted.w));
-  let lowest = min(min(seen.lowest.x, seen.lowest.y), min(seen.lowest.z, seen.lowest.w));
-  return keys_of(vec4(bitcast<u32>(select(lowest, lifted - LIFT, lifted >= LIFT)))).x;
+  return keys_of(vec4(bitcast<u32>(select(seen.lowest, seen.lifted - LIFT, seen.lifted >= LIFT)))).x;
 }
 
 // Written out, because a loop over so little costs a CPU as much as the reads.
@@ -43,23 +46,27 @@ fn extremes_of_16(seen: Extremes, first: u32) -> Extremes {
 fn max_main(@builtin(workgroup_id) workgroup_id: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
   let group = workgroup_id.x * WORKGROUP_SIZE + lid;
   let row = row_of(workgroup_id.y);
-  let none = Extremes(vec4(-0x7fffffff), vec4(0x7fffffff));
   var delegate = 0u;
   if (group < call.groups) {
     let first = quad_of(group, 0u);
+    var seen = Extremes(-0x7fffffff, 0x7fffffff);
     if (QUADS >= 16u && is_whole(row, group)) {
-      var seen = extremes_of_16(none, row.first_quad + first);
+      seen = extremes_of_16(seen, row.first_quad + first);
       for (var j = 16u; j < QUADS; j += 16u) {
         seen = extremes_of_16(seen, row.first_quad + first + j * LANES);
       }
-      delegate = key_of_extremes(seen);
     } else {
-      var seen = none;
+#if PROCESSED
       for (var j = 0u; j < QUADS; j++) {
         seen = extremes_with(seen, load_quad(row, first + j * LANES));
       }
-      delegate = key_of_extremes(seen);
+#else
+      for (var j = 0u; j < QUADS * 4u; j++) {
+        seen = extremes_with(seen, vec4(load_token(row, first, j)));
+      }
+#endif
     }
+    delegate = key_of_extremes(seen);
     delegates[workgroup_id.y * call.groups + group] = delegate;
   }
 #if SUBGROUPS

@@ -63,11 +63,15 @@ const BY_TILE = 3u;
 const FAR_BITS = 25u - BIN_BITS; // MAX_DISTANCE is 2^25
 
 // Where the tokens lie that matter. Either the first n: the n-th largest delegate is a lower bound of the n-th largest token,
-// and a little less saves time. If many delegates are tied there and `first_n` tokens are all that matters, not all of their
+// and a little less saves time. So is the n-th largest of the largest of several delegates, and there are fewer to count. If many delegates are tied there and `first_n` tokens are all that matters, not all of their
 // groups are needed. Or, if n is 0, most likely a nucleus: the groups with the largest delegates whose mass is that of the
 // nucleus would do if all of it were in tokens as large; so a part of the rest is added.
 fn reach_of_delegates(n: u32, first_n: bool, share: u32, scale: f32, max_key: u32) -> Reach {
   let half = logit_of_key(max_key) * 0.5;
+  var count = call.groups;
+  if (n != 0u) {
+    count = min(count, max(count >> 3u, 4u * n));
+  }
   let spare = min(n / 4u + 16u, max(n, ROOM) - n);
   var reach = Reach(1u, NOWHERE, vec2(0u), vec2(0u));
   var by = BY_DISTANCE;
@@ -77,14 +81,17 @@ fn reach_of_delegates(n: u32, first_n: bool, share: u32, scale: f32, max_key: u3
   var shift = 0u;
   loop {
     clear_bins();
-    for (var group = lid; group < call.groups; group += WORKGROUP_SIZE) {
-      let key = delegates[first_group + group];
+    for (var i = lid; i < count; i += WORKGROUP_SIZE) {
+      var key = 0u;
+      for (var group = i; group < call.groups; group += count) {
+        key = max(key, delegates[first_group + group]);
+      }
       if (key >= low && key <= high) {
-        var bin = select(high - key, tile_of(group), by == BY_TILE) >> shift;
+        var bin = select(high - key, tile_of(i), by == BY_TILE) >> shift;
         if (by == BY_DISTANCE) {
           bin = min(distance_of_key(half, key, scale) >> FAR_BITS, BINS - 1u);
         }
-        add_to_bin(bin, select(vec2(1u, 0u), masses[first_group + group], n == 0u));
+        add_to_bin(bin, select(vec2(1u, 0u), masses[first_group + i], n == 0u));
       }
     }
     var goal = vec2(missing, 0u);
@@ -118,7 +125,10 @@ fn reach_of_delegates(n: u32, first_n: bool, share: u32, scale: f32, max_key: u3
       if (inside <= missing + spare || (low == high && !first_n)) {
         break;
       }
-      by = select(BY_KEY, BY_TILE, low == high);
+      if (low == high) {
+        by = BY_TILE;
+        count = call.groups; // each for itself: no fewer of them are tied
+      }
     }
     shift = shift_of(select(high - low, (call.groups >> LANE_BITS) - 1u, by == BY_TILE));
   }

@@ -159,7 +159,21 @@ fn in_row(row: Row, quad: u32, bits: vec4<u32>) -> vec4<u32> {
 }
 #endif
 
-// The same; `whole` if nobody has to look at the quad, see is_whole.
+#if PROCESSED
+#else
+// The j-th token of a group. SwiftShader goes through every loop once, even for nobody: what only groups at the ends of rows
+// need is cheaper token by token.
+fn load_token(row: Row, first: u32, j: u32) -> u32 {
+  let quad = first + (j >> 2u) * LANES;
+  let lane = j & 3u;
+  if (id_of(row, quad) + lane < call.vocab) {
+    return load_word((row.first_quad + quad) * 4u + lane);
+  }
+  return MINUS_INFINITY;
+}
+#endif
+
+// A quad as load_quad() has it; `whole` if nobody has to look at the quad, see is_whole.
 fn load_quad_of(row: Row, quad: u32, whole: bool) -> vec4<u32> {
   if (whole) {
     return unpack(logits[row.first_quad + quad]);

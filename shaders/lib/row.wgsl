@@ -3,7 +3,7 @@
 
 override WORKGROUP_SIZE: u32; // a power of two up to 256
 
-override ROOM: u32 = 1024u; // tokens, or groups, that can be written down; at least 512
+override ROOM: u32 = 512u; // tokens, or groups, that can be written down; no less, but 1 where none are
 const BINS = 128u;
 const BIN_BITS = 7u;
 const NOWHERE = 0xffffffffu;

@@ -22,6 +22,7 @@ import { type OutputJob, Outputs } from "./outputs.ts";
 import {
   type CallShape,
   drawConstants,
+  massConstants,
   isProcessed,
   isStaged,
   needsMass,
@@ -498,7 +499,7 @@ export class WebGpuEngine implements Engine {
   #dispatch(pass: GPUComputePassEncoder, { rows, plans }: Chunk, variant: Variant): void {
     this.#max(pass, rows, variant);
     if (!variant.staged && plans.some(needsMass)) {
-      pass.setPipeline(this.#kernel("mass", variant));
+      pass.setPipeline(this.#kernel("mass", { ...variant, constants: massConstants(plans) }));
       pass.dispatchWorkgroups(this.#streamWorkgroups, rows);
     }
     if (variant.staged) pass.setPipeline(this.#kernel("stages", variant));

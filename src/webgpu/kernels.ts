@@ -86,8 +86,6 @@ export interface Kernel {
   readonly subgroups?: true;
   /** Which files of the library stand in front of it; "sampling" if left out. */
   readonly library?: LibraryName;
-  /** Overrides that are not as the shader has them. */
-  readonly constants?: Constants;
 }
 
 /** Storage buffers that one kernel binds at most; WebGPU's default limit is 8. */
@@ -103,8 +101,6 @@ export const KERNELS: Readonly<Record<KernelName, Kernel>> = {
     groups: ["inputs", "workspace", "tokens"],
     per: "row",
     library: "draw",
-    // Workgroup memory is cleared at every start, which costs a CPU a fifth of reading the row for twice the room.
-    constants: { ROOM: 512 },
   },
   stages: {
     source: stages,

@@ -79,9 +79,13 @@ export function isProcessed(plans: readonly RowPlan[]): boolean {
   return plans.some(({ process }) => process !== undefined);
 }
 
-/** Of `draw` where no row has top-k or top-p: much shorter. */
-const NO_FILTERS: Constants = { FILTERS: 0 };
-/** Where a top-k is so large that its tokens, with others that lie as near, rarely fit into half the room, in rows of many groups. */
+/** Of `draw` where no row has top-k or top-p: much shorter, and nothing is written down. */
+const NO_FILTERS: Constants = { FILTERS: 0, ROOM: 1 };
+/**
+ * Where a top-k is so large that its tokens, with others that lie as near, rarely fit into the usual room, in rows of many
+ * groups. Workgroup memory is cleared at every start, by code that is written out word by word on SwiftShader: it costs a
+ * CPU time in every call, and a second while compiling.
+ */
 const ALL_ROOM: Constants = { ROOM: 1024 };
 const USUAL: Constants = {};
 const LARGE_TOP_K = 352;
@@ -101,6 +105,13 @@ export function drawConstants(plans: readonly RowPlan[], groups: number): Consta
 /** Whether the row's whole mass matters, so that the mass kernel has to run. */
 export function needsMass(plan: RowPlan): boolean {
   return !plan.greedy && plan.topK === TOP_K_OFF;
+}
+
+/** Overrides that make a `mass` which serves all rows of a call. */
+export function massConstants(plans: readonly RowPlan[]): Constants {
+  const limited = ({ minPDistance, minPFirst, topP }: RowPlan): boolean =>
+    minPDistance < MAX_DISTANCE && (minPFirst || topP === TOP_P_OFF);
+  return plans.some((plan) => needsMass(plan) && limited(plan)) ? { LIMITED: 1 } : {};
 }
 
 /** Whether the row may need room for the masses of its groups. */

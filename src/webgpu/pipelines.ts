@@ -144,7 +144,7 @@ function describe(
   variant: Variant,
 ): GPUComputePipelineDescriptor {
   const label = `webgpu-token-sampler.${variantOf(name, variant)}`;
-  const { groups, per, library, constants } = ALL_KERNELS[name];
+  const { groups, per, library } = ALL_KERNELS[name];
   const bound = groups.map((group) => layouts[variant.processed && group === "inputs" ? "processed" : group]);
   const size = { WORKGROUP_SIZE: per === "row" ? tuning.drawWorkgroup : tuning.streamWorkgroup };
   return {
@@ -156,7 +156,6 @@ function describe(
       constants: {
         ...size,
         ...(library !== "history" && { LANES: tuning.lanes, QUADS: tuning.quads }),
-        ...constants,
         ...variant.constants,
       },
     },

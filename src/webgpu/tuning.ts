@@ -30,7 +30,7 @@ export type AdapterClass = "gpu" | "swiftshader" | "llvmpipe";
  * - `gpu`: full warps; 16 neighbouring invocations read 256 consecutive bytes at a time.
  */
 export const TUNINGS: Readonly<Record<AdapterClass, Tuning>> = {
-  swiftshader: { streamWorkgroup: 32, drawWorkgroup: 4, lanes: 1, quads: 16, subgroups: false },
+  swiftshader: { streamWorkgroup: 128, drawWorkgroup: 4, lanes: 1, quads: 16, subgroups: false },
   llvmpipe: { streamWorkgroup: 32, drawWorkgroup: 256, lanes: 1, quads: 16, subgroups: false },
   gpu: { streamWorkgroup: 128, drawWorkgroup: 256, lanes: 16, quads: 16, subgroups: true },
 };

@@ -118,6 +118,11 @@ const wide: readonly Edge[] = [
     logit: (id) => -(id % 2048) / 2048,
     params: { temperature: 1, minP: 0.99, topK: 700, topP: 0.5, order: "vllm" },
   },
+  // One tied token in each of a hundred groups in the middle, of which the first twenty are kept.
+  {
+    logit: (id) => (id % 64 === 5 && id >= 6400 && id < 12_800 ? 0 : -1 - (id % 1000) / 1000),
+    params: { temperature: 1, topK: 20 },
+  },
 ];
 
 /** Draws behind one that has taken nearly all of the mass: what is left are single units, and points where a taken token begins. */

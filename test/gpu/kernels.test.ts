@@ -20,8 +20,8 @@ import {
 import { write } from "../../src/reference/write.ts";
 import { emptyState } from "../../src/reference/stages.ts";
 import { WRITTEN } from "../../src/webgpu/engine.ts";
-import type { KernelName } from "../../src/webgpu/kernels.ts";
-import { callBytes, packCall, RECORD_STATE, RECORD_WORDS, unpackRecord } from "../../src/webgpu/pack.ts";
+import type { Constants, KernelName } from "../../src/webgpu/kernels.ts";
+import { callBytes, massConstants, packCall, RECORD_STATE, RECORD_WORDS, unpackRecord } from "../../src/webgpu/pack.ts";
 import { furtherPipelines, pipelinesFor } from "../../src/webgpu/pipelines.ts";
 import { groupsOf, type Tuning, tuningFor } from "../../src/webgpu/tuning.ts";
 import { show, stagedSets } from "../support/cases.ts";
@@ -44,6 +44,7 @@ class Bench {
   readonly #buffers: Record<string, GPUBuffer>;
   readonly #rows: number;
   readonly #staged: boolean;
+  readonly #constants: Partial<Record<KernelName, Constants>>;
 
   static async create(
     logits: Float32Array,
@@ -68,6 +69,7 @@ class Bench {
     this.groups = groupsOf(vocab, tuning);
     const plan = planRow(params, vocab);
     this.#staged = plan.stages !== undefined;
+    this.#constants = { mass: massConstants([plan]), write: { OUTPUT: WRITTEN.logits } };
     const shape = {
       vocab,
       groups: this.groups,
@@ -129,8 +131,8 @@ class Bench {
     pass.setBindGroup(1, group("workspace", "call", "delegates", "masses", "records"), [0]);
     for (const kernel of kernels) {
       const row = kernel === "draw" || kernel === "stages";
-      const writes = kernel === "write" && { constants: { OUTPUT: WRITTEN.logits } };
-      pass.setPipeline(further.kernel(kernel, { processed: false, staged: this.#staged, ...writes }));
+      const constants = this.#constants[kernel] ?? {};
+      pass.setPipeline(further.kernel(kernel, { processed: false, staged: this.#staged, constants }));
       if (row) pass.setBindGroup(2, group("tokens", "tokens"));
       if (kernel === "write") {
         pass.setBindGroup(1, group("workspace", "writeCall", "delegates", "masses", "records"), [0]);

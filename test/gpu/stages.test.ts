@@ -67,7 +67,7 @@ test("is not compiled, dispatched or allocated where no stage asks for it", asyn
   await pipelinesOf(async (made) => {
     const logits = batch(["peaked"], 600, 1, 1);
     for (const params of paramSets) await sampler.sample(logits, params);
-    const short = "webgpu-token-sampler.draw.FILTERS=0";
+    const short = "webgpu-token-sampler.draw.FILTERS=0.ROOM=1";
     expect(made).toEqual([short]);
     await sampler.sample(logits, { typicalP: 0.5 });
     expect(made).toEqual([short, "webgpu-token-sampler.stages.staged"]);

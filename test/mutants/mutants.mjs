@@ -47,6 +47,12 @@ export const mutants = [
     "shaders/lib/logits.wgsl",
     ["groups do not alternate", "(tile_of(group) * QUADS + j) * LANES + (group & (LANES - 1u))", "group * QUADS + j"],
     ["what lies behind the row is read", "ids < vec4(call.vocab)", "ids < vec4(call.vocab + 1u)"],
+    ["tokens one by one: those behind the row are read", "id_of(row, quad) + lane < call.vocab", "true"],
+    [
+      "tokens one by one: always the first of four",
+      "(row.first_quad + quad) * 4u + lane",
+      "(row.first_quad + quad) * 4u",
+    ],
     ["a row's last token is not read", "ids < vec4(call.vocab)", "ids < vec4(call.vocab - 1u)"],
     ["a quad that ends behind the row counts as whole", "call.vocab - last >= 4u", "call.vocab - last >= 3u"],
     ["float16: halves swapped", "vec4(quad.x & 0xffffu, quad.x >> 16u,", "vec4(quad.x >> 16u, quad.x & 0xffffu,"],
@@ -93,7 +99,12 @@ export const mutants = [
   ),
   ...of(
     "shaders/max.wgsl",
-    ["negative rows have no maximum", "min(seen.lowest, integers)", "seen.lowest"],
+    [
+      "negative rows have no maximum",
+      "min(seen.lowest, min(min(integers.x, integers.y), min(integers.z, integers.w)))",
+      "seen.lowest",
+    ],
+    ["a token of four is passed over", "max(lifted.z, lifted.w)", "lifted.z"],
     ["one quad of sixteen is not read", "first + 12u * LANES", "first + 8u * LANES"],
     ["groups longer than sixteen quads: tail not read", "j += 16u", "j += 32u"],
     ["the first invocation's maximum counts for its subgroup", "delegate = subgroupMax(delegate);", ""],
@@ -108,21 +119,21 @@ export const mutants = [
     "shaders/mass.wgsl",
     [
       "min-p limits what top-p measures in every order",
-      "(plan.flags & (FLAG_TOP_P | FLAG_MIN_P_FIRST)) != FLAG_TOP_P",
+      "(flags & (FLAG_TOP_P | FLAG_MIN_P_FIRST)) != FLAG_TOP_P",
       "true",
     ],
     [
       "masses at the draw's temperature",
-      "select(plan.draw_scale, plan.filter_scale, (plan.flags & FLAG_TOP_P) != 0u)",
-      "plan.draw_scale",
+      "select((*plan).draw_scale, filter_scale, (flags & FLAG_TOP_P) != 0u)",
+      "(*plan).draw_scale",
     ],
     [
       "masses of groups without a candidate are left as they were",
-      "    masses[at] = vec2(0u);\n    return;\n  }\n  // What",
-      "    return;\n  }\n  // What",
+      "  masses[at] = mass;",
+      "  if (delegate != 0u) { masses[at] = mass; }",
     ],
-    ["tokens at min-p's limit are left out", "limit_scale) <= vec4(limit)", "limit_scale) < vec4(limit)"],
-    ["groups at the end of a row are read as whole", "limited || !is_whole(row, group)", "limited"],
+    ["tokens at min-p's limit are left out", "by.limit_scale) <= by.limit", "by.limit_scale) < by.limit"],
+    ["groups at the end of a row are read as whole", "is_whole(row, group)", "true"],
   ),
   ...of(
     [
@@ -156,6 +167,11 @@ export const mutants = [
       "stricter: the looser one",
       "a.key > b.key || (a.key == b.key && a.id < b.id)",
       "a.key < b.key || (a.key == b.key && a.id > b.id)",
+    ],
+    [
+      "tied groups are counted several at a time",
+      "count = call.groups; // each for itself: no fewer of them are tied",
+      "",
     ],
     [
       "groups tied at the k-th delegate: one tile too few",
@@ -518,6 +534,8 @@ export const mutants = [
     ["position words swapped", "words(plan.position ?? 0n)", "words(plan.position ?? 0n).reverse()"],
     ["the seed's high word is left out", "out[at + 7] = seedHigh;", ""],
     ["min-p first is forgotten", "(plan.minPFirst ? FLAG.minPFirst : 0)", "0"],
+    ["min-p never limits masses", "? { LIMITED: 1 } : {}", "? {} : {}"],
+    ["min-p limits masses only in front of top-p", "(minPFirst || topP === TOP_P_OFF)", "minPFirst"],
   ),
   ...of(
     "src/webgpu/chunks.ts",
