@@ -7,9 +7,9 @@ import { draws as drawAll } from "../../src/reference/draws.ts";
 import { list } from "../../src/reference/list.ts";
 import { max } from "../../src/reference/max.ts";
 import { report } from "../../src/reference/report.ts";
-import type { BindGroupName, KernelName } from "../../src/webgpu/kernels.ts";
+import type { BindGroupName, Constants, KernelName } from "../../src/webgpu/kernels.ts";
 import { answerWords, packRequests, type Requests, unpackReport } from "../../src/webgpu/outputs.ts";
-import { packCall, RECORD_WORDS, unpackRecord } from "../../src/webgpu/pack.ts";
+import { massConstants, packCall, RECORD_WORDS, unpackRecord } from "../../src/webgpu/pack.ts";
 import { furtherPipelines, pipelinesFor } from "../../src/webgpu/pipelines.ts";
 import { groupsOf, type Tuning, tuningFor } from "../../src/webgpu/tuning.ts";
 import { paramSets, sampleDifference, show, stagedSets } from "../support/cases.ts";
@@ -62,6 +62,7 @@ class Bench {
   readonly #rows: number;
   readonly #groups: number;
   readonly #tuning: Tuning;
+  readonly #constants: Partial<Record<KernelName, Constants>>;
 
   static async create(logits: Float32Array, params: readonly SamplingParams[], requests: Requests) {
     const tuning = tuningFor(device, false);
@@ -85,6 +86,7 @@ class Bench {
     const shape = { vocab, groups, first: 0, rowStride: vocab, firstRow: 0, ...place };
     const plans = params.map((row) => planRow(row, vocab));
     const call = packCall(shape, plans, () => 0n);
+    this.#constants = { mass: massConstants(plans), report: { ENTROPIES: 1 } };
     const guarded = new Uint32Array(reports.length + GUARD).fill(SENTINEL);
     guarded.set(reports);
     this.#buffers = {
@@ -108,8 +110,8 @@ class Bench {
     pass.setBindGroup(0, group("inputs", "logits", "logits"));
     pass.setBindGroup(1, group("workspace", "call", "delegates", "masses", "records"), [0]);
     for (const kernel of kernels) {
-      const constants = kernel === "report" ? { constants: { ENTROPIES: 1 } } : {};
-      pass.setPipeline(this.#further.kernel(kernel, { processed: false, staged: false, ...constants }));
+      const constants = this.#constants[kernel] ?? {};
+      pass.setPipeline(this.#further.kernel(kernel, { processed: false, staged: false, constants }));
       if (kernel === "draw" || kernel === "draws") pass.setBindGroup(2, group("tokens", "reports"));
       if (kernel === "report") pass.setBindGroup(2, group("reporting", "reports"));
       if (kernel === "max" || kernel === "mass") {
