@@ -24,7 +24,8 @@ export type AdapterClass = "gpu" | "swiftshader" | "llvmpipe";
  * One row per class of adapter, with the reason.
  *
  * - `swiftshader` runs four invocations side by side, and a barrier costs per four of them: workgroups of draw, which is full of
- *   barriers, are just four. Every invocation reads a contiguous run, which is where the fastest pure read is, too.
+ *   barriers, are just four. A workgroup costs by itself, in pure reads as well: streaming kernels have 128 invocations, a tenth faster
+ *   than with 32. Every invocation reads a contiguous run, which is where the fastest pure read is, too.
  * - `llvmpipe` (also called lavapipe) gives an invocation 65,535 loop iterations in all and then leaves every loop without a
  *   word, so draw has as many invocations as there may be. What that is not enough for is refused: see `MOST_TOKENS`.
  * - `gpu`: full warps; 16 neighbouring invocations read 256 consecutive bytes at a time.
