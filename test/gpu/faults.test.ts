@@ -596,6 +596,23 @@ describe("a device of the least", () => {
   });
 });
 
+test.each([
+  ["only where no min-p counts", "    return away;", ["mass"]],
+  ["only where min-p counts", "return select(MAX_DISTANCE, away,", ["mass", "mass.LIMITED=1"]],
+])("a device that weighs wrongly %s is refused", async (_, place, compiled) => {
+  const wrong = await requestDevice();
+  const create = wrong.createShaderModule.bind(wrong);
+  const planted: string[] = [];
+  wrong.createShaderModule = ({ label, code, ...rest }) => {
+    const changed = code.replace(place, place.replace("away", "away + 1048576u"));
+    if (changed !== code) planted.push(label!);
+    return create({ ...rest, label: label!, code: changed });
+  };
+  await allReject([createSampler({ vocabSize: V, device: wrong, engine: "webgpu" })], /computes the kernels wrongly/);
+  expect(planted).toEqual(compiled.map((name) => `webgpu-token-sampler.${name}`));
+  wrong.destroy();
+});
+
 describe("a compiler that refuses a shader", () => {
   /** A device that cannot compile one of the kernels. */
   const without = async (name: string): Promise<GPUDevice> => {
