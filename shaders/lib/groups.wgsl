@@ -63,9 +63,10 @@ const BY_TILE = 3u;
 const FAR_BITS = 25u - BIN_BITS; // MAX_DISTANCE is 2^25
 
 // Where the tokens lie that matter. Either the first n: the n-th largest delegate is a lower bound of the n-th largest token,
-// and a little less saves time. So is the n-th largest of the largest of several delegates, and there are fewer to count. If many delegates are tied there and `first_n` tokens are all that matters, not all of their
-// groups are needed. Or, if n is 0, most likely a nucleus: the groups with the largest delegates whose mass is that of the
-// nucleus would do if all of it were in tokens as large; so a part of the rest is added.
+// and a little less saves time. Where several groups are counted as one, by the largest of their delegates, it still is one.
+// If many delegates are tied there and `first_n` tokens are all that matters, not all of their groups are needed. Or, if n is 0,
+// most likely a nucleus: the groups with the largest delegates whose mass is that of the nucleus would do if all of it were in
+// tokens as large; so a part of the rest is added.
 fn reach_of_delegates(n: u32, first_n: bool, share: u32, scale: f32, max_key: u32) -> Reach {
   let half = logit_of_key(max_key) * 0.5;
   var count = call.groups;

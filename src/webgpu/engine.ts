@@ -22,9 +22,9 @@ import { type OutputJob, Outputs } from "./outputs.ts";
 import {
   type CallShape,
   drawConstants,
-  massConstants,
   isProcessed,
   isStaged,
+  massConstants,
   needsMass,
   needsMassRoom,
   packCall,

@@ -246,7 +246,7 @@ describe("chunks are invisible", () => {
     const [vocabSize, rows] = [5, 70_000];
     const engines = await pair({ vocabSize, maxBatch: rows });
     const logits = batch(["flat", "equal", "tiesAtCut"], vocabSize, rows, 1);
-    const params = { topK: 3, seed: 11n };
+    const params = { topP: 0.9, seed: 11n };
     const [actual, expected] = [await engines.gpu.sample(logits, params), await engines.cpu.sample(logits, params)];
     expect(sampleDifference(actual, expected)).toBeUndefined();
     engines.gpu.destroy();
