@@ -52,7 +52,7 @@ fn mass_of_group(row: Row, first: u32, by: Weighing) -> vec2<u32> {
 #else
   var sum = vec2(0u);
   for (var j = 0u; j < QUADS * 4u; j++) {
-    sum = add64(sum, vec2(weight_of(distance_within(by, load_token(row, first, j))), 0u));
+    sum = add64(sum, vec2(weight_of(distance_within(by, load_token(row, place_of_token(first, j)))), 0u));
   }
   return sum;
 #endif
@@ -87,5 +87,5 @@ fn mass_main(@builtin(workgroup_id) workgroup_id: vec3<u32>, @builtin(local_invo
       mass = mass_of_group(row, first, by);
     }
   }
-  masses[at] = mass;
+  masses[at + workgroup_id.y * call.groups] = mass;
 }

@@ -62,7 +62,7 @@ fn max_main(@builtin(workgroup_id) workgroup_id: vec3<u32>, @builtin(local_invoc
       }
 #else
       for (var j = 0u; j < QUADS * 4u; j++) {
-        seen = extremes_with(seen, vec4(load_token(row, first, j)));
+        seen = extremes_with(seen, vec4(load_token(row, place_of_token(first, j))));
       }
 #endif
     }

@@ -106,7 +106,7 @@ fn list_first(part: Part, top: u32, list_at: u32, max_key: u32) {
   if (uniform_word(part.after.key) == IN_FRONT.key) {
     let reach = reach_of_delegates(top, true, 0u, SCALE_OF_ONE, max_key);
     if (list_groups(reach) <= ROOM) {
-      let count = look_at(Part(IN_FRONT, stricter(Cut(reach.low, NO_TOKEN), part.upto)), WRITE_DOWN);
+      let count = write_down(Part(IN_FRONT, stricter(Cut(reach.low, NO_TOKEN), part.upto)));
       if (count <= ROOM) {
         sort_entries(count);
         listed_count = min(count, top);

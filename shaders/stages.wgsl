@@ -737,8 +737,10 @@ fn stages_main(@builtin(workgroup_id) workgroup_id: vec3<u32>, @builtin(local_in
       }
       let base = kept.first_key;
       kept = narrow(kept, ask, scale);
-      // Ties that narrow() has weighed are weighed relative to the first token before.
-      scale_of_ties = select(scale_of_ties, NO_TIES, kept.first_key != base);
+      // What narrow() has weighed is weighed relative to the first token before.
+      if (kept.first_key != base) {
+        forget_masses();
+      }
       half_max = logit_of_key(kept.first_key) * 0.5;
       if (for_top) {
         for_top = false;

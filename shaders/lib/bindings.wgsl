@@ -8,7 +8,7 @@
 #endif
 @group(1) @binding(0) var<storage, read> call: Call;
 @group(1) @binding(1) var<storage, read_write> delegates: array<u32>; // [rows, groups]
-@group(1) @binding(2) var<storage, read_write> masses: array<vec2<u32>>; // [rows, groups]
+@group(1) @binding(2) var<storage, read_write> masses: array<vec2<u32>>; // [rows, 2, groups]: masses, and marks (see band.wgsl)
 @group(1) @binding(3) var<storage, read_write> records: array<RowRecord>; // [batch]
 
 #if STAGES

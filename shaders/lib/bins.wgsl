@@ -92,7 +92,7 @@ fn fill_bins_of_groups() {
   for (var bin = lid; bin < BINS; bin += WORKGROUP_SIZE) {
     var amount = vec2(0u);
     for (var group = bin * groups; group < min((bin + 1u) * groups, call.groups); group++) {
-      amount = add64(amount, masses[first_group + group]);
+      amount = add64(amount, masses[first_mass + group]);
     }
     atomicStore(&bins[bin * 2u], amount.x);
     atomicStore(&bins[bin * 2u + 1u], amount.y);
@@ -139,7 +139,7 @@ fn look_at_groups_of_bin(bin: u32) {
 fn weigh_ties(key: u32, scale: f32) {
   let weight = weight_of_key(half_max, key, scale);
   for (var group = lid; group < call.groups; group += WORKGROUP_SIZE) {
-    masses[first_group + group] = mul32(masses[first_group + group].x, weight);
+    masses[first_mass + group] = mul32(masses[first_mass + group].x, weight);
   }
   scale_of_ties = scale;
   storageBarrier();

@@ -30,19 +30,13 @@ fn weigh_for_draw(count: u32, scale: f32) {
   }
 }
 
-// Adds up the weights of the tokens of a part, group by group. What is nearer than its last token, and farther than the one
-// in front of it, is of the part; only tokens as far as those have to be looked at again. What has been dropped in front of the
-// base can be just as near as the base.
-fn weigh_groups(kept: Part, base_key: u32, scale: f32) {
+// What is nearer than the last token of a part, and farther than the one in front of it, is of the part; only tokens as far as those
+// have to be looked at again. What has been dropped in front of the base can be just as near as the base.
+fn weigh_every_token(kept: Part, base_key: u32, scale: f32, weightless: bool) {
   let end = distance_of_key(half_max, kept.upto.key, scale);
   let after = bitcast<i32>(distance_of_key(half_max, min(kept.after.key, base_key), scale));
   let begin = select(after, -1, kept.after.key == IN_FRONT.key);
   let edges = draw_weights(vec4(end, vec3(bitcast<u32>(after))));
-#if STAGES
-  let weightless = adaptive.unit == 0u;
-#else
-  const weightless = true;
-#endif
   let tied = weightless && scale_of_ties == scale;
   for (var group = lid; group < call.groups; group += WORKGROUP_SIZE) {
     let delegate = delegates[first_group + group];
@@ -79,11 +73,25 @@ fn weigh_groups(kept: Part, base_key: u32, scale: f32) {
         }
       }
     }
-    let at = first_group + group;
+    let at = first_mass + group;
     let at_edges = add64(mul32(dot(at_end, vec4(1u)), edges.x), mul32(dot(at_begin, vec4(1u)), edges.y));
     masses[at] = select(add64(join_sums(low, high), at_edges), masses[at], known && has_all);
   }
-  scale_of_ties = NO_TIES;
+}
+
+// Adds up the weights of the tokens of a part, group by group, as far as the masses do not have them.
+fn weigh_groups(kept: Part, base_key: u32, scale: f32) {
+#if STAGES
+  let weightless = adaptive.unit == 0u;
+#else
+  const weightless = true;
+#endif
+  if (weightless && ends_in_band(kept, scale)) {
+    weigh_band(kept);
+  } else {
+    weigh_every_token(kept, base_key, scale, weightless);
+  }
+  forget_masses();
   storageBarrier();
 }
 

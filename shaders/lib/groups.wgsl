@@ -50,7 +50,6 @@ fn share_extremes(low: u32, high: u32) {
 struct Reach {
   low: u32, // a key that all tokens that matter reach
   tiles: u32, // of the groups whose delegate is just `low`, those in tiles before this one are enough
-  seen: vec2<u32>, // 0, or bits of which a group has left one in place of its mass
   mass: vec2<u32>, // of the row, where the groups were looked for by mass
 }
 
@@ -74,7 +73,7 @@ fn reach_of_delegates(n: u32, first_n: bool, share: u32, scale: f32, max_key: u3
     count = min(count, max(count >> 3u, 4u * n));
   }
   let spare = min(n / 4u + 16u, max(n, ROOM) - n);
-  var reach = Reach(1u, NOWHERE, vec2(0u), vec2(0u));
+  var reach = Reach(1u, NOWHERE, vec2(0u));
   var by = BY_DISTANCE;
   var high = max_key;
   var low = LOWEST_KEY;
@@ -92,7 +91,7 @@ fn reach_of_delegates(n: u32, first_n: bool, share: u32, scale: f32, max_key: u3
         if (by == BY_DISTANCE) {
           bin = min(distance_of_key(half, key, scale) >> FAR_BITS, BINS - 1u);
         }
-        add_to_bin(bin, select(vec2(1u, 0u), masses[first_group + i], n == 0u));
+        add_to_bin(bin, select(vec2(1u, 0u), masses[first_mass + i], n == 0u));
       }
     }
     var goal = vec2(missing, 0u);
@@ -138,15 +137,10 @@ fn reach_of_delegates(n: u32, first_n: bool, share: u32, scale: f32, max_key: u3
 
 // Writes down the groups that have such tokens. Returns how many there are; those beyond ROOM are left out.
 fn list_groups(reach: Reach) -> u32 {
-  workgroupBarrier();
-  if (lid == 0u) {
-    atomicStore(&counter, 0u);
-  }
-  workgroupBarrier();
+  reset_counter();
   for (var group = lid; group < call.groups; group += WORKGROUP_SIZE) {
     let key = delegates[first_group + group];
-    let has_seen = all(reach.seen == vec2(0u)) || any((masses[first_group + group] & reach.seen) != vec2(0u));
-    if (has_seen && (key > reach.low || (key == reach.low && tile_of(group) < reach.tiles))) {
+    if (key > reach.low || (key == reach.low && tile_of(group) < reach.tiles)) {
       let slot = atomicAdd(&counter, 1u);
       if (slot < ROOM) {
         words[slot] = group;

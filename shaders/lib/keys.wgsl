@@ -3,22 +3,20 @@
 const LOWEST_KEY = 0x00ffffffu; // of the lowest finite float; what cannot be sampled has key 0
 const NO_TOKEN = 0xffffffffu;
 
-// Orders the bits of floats. Positive NaNs wrap round to the bottom, beside negative NaNs and -inf.
-fn raw_keys(bits: vec4<u32>) -> vec4<u32> {
-  let sign = bitcast<vec4<u32>>(clamp(bitcast<vec4<i32>>(bits), vec4(-1), vec4(0)));
-  return (bits ^ (sign | vec4(0x80000000u))) + vec4(0x7fffffu);
+// In the order of keys, as signed integers: those a CPU compares in one instruction, others in seven.
+fn ordered(keys: vec4<u32>) -> vec4<i32> {
+  return bitcast<vec4<i32>>(keys ^ vec4(0x80000000u));
 }
 
-// Makes raw keys final: 0 for NaN and -inf, +inf like the largest finite float, -0 like +0. Monotone, so it may be
-// applied after a maximum.
-fn final_keys(raw: vec4<u32>) -> vec4<u32> {
-  var keys = min(raw, vec4(0xfffffffeu));
-  keys = select(keys, vec4(0x807fffffu), keys == vec4(0x807ffffeu));
-  return select(vec4(0u), keys, keys >= vec4(LOWEST_KEY));
-}
-
+// 0 for NaN and -inf, +inf like the largest finite float, -0 like +0. Negative floats fall as their bits rise; positive NaNs wrap
+// round to the bottom, beside negative NaNs and -inf.
 fn keys_of(bits: vec4<u32>) -> vec4<u32> {
-  return final_keys(raw_keys(bits));
+  let integers = bitcast<vec4<i32>>(bits);
+  let negative = clamp(integers, vec4(-1), vec4(0));
+  var order = min((integers ^ (negative & vec4(0x7fffffff))) + vec4(0x7fffff), vec4(0x7ffffffe));
+  order = select(order, vec4(0x7fffff), order == vec4(0x7ffffe));
+  let keys = bitcast<vec4<u32>>(order) ^ vec4(0x80000000u);
+  return select(vec4(0u), keys, order >= ordered(vec4(LOWEST_KEY)));
 }
 
 // The bits of the logit behind a key other than 0.
@@ -46,8 +44,12 @@ struct Part {
 const IN_FRONT = Cut(0xffffffffu, 0xffffffffu); // of every token
 const LAST = Cut(1u, NO_TOKEN); // every candidate lies before it
 
+// Ids are of tokens: those beside the row, which wrap round, have no key that a cut could have.
 fn up_to(keys: vec4<u32>, ids: vec4<u32>, cut: Cut) -> vec4<bool> {
-  return (keys > vec4(cut.key)) | ((keys == vec4(cut.key)) & (ids <= vec4(cut.id)));
+  let order = ordered(keys);
+  let end = ordered(vec4(cut.key));
+  let is_first = bitcast<vec4<i32>>(ids) <= vec4(bitcast<i32>(min(cut.id, 0x7fffffffu)));
+  return (order > end) | ((order == end) & is_first);
 }
 
 // Which of four tokens a part has.

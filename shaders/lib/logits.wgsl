@@ -159,19 +159,21 @@ fn in_row(row: Row, quad: u32, bits: vec4<u32>) -> vec4<u32> {
 }
 #endif
 
-#if PROCESSED
-#else
-// The j-th token of a group. SwiftShader goes through every loop once, even for nobody: what only groups at the ends of rows
-// need is cheaper token by token.
-fn load_token(row: Row, first: u32, j: u32) -> u32 {
-  let quad = first + (j >> 2u) * LANES;
-  let lane = j & 3u;
-  if (id_of(row, quad) + lane < call.vocab) {
-    return load_word((row.first_quad + quad) * 4u + lane);
-  }
-  return MINUS_INFINITY;
+// Place in the row of the j-th token of a group; the row's first quad begins at 0.
+fn place_of_token(first_quad: u32, j: u32) -> u32 {
+  return first_quad * 4u + (j & 0xfffffffcu) * LANES + (j & 3u);
 }
+
+// The token at a place. SwiftShader goes through every loop once, even for nobody: what only groups at the ends of rows need is
+// cheaper token by token.
+fn load_token(row: Row, place: u32) -> u32 {
+#if PROCESSED
+  return load_quad(row, place >> 2u)[place & 3u];
+#else
+  let bits = load_word(row.first_quad * 4u + place);
+  return select(MINUS_INFINITY, bits, place - row.lead < call.vocab);
 #endif
+}
 
 // A quad as load_quad() has it; `whole` if nobody has to look at the quad, see is_whole.
 fn load_quad_of(row: Row, quad: u32, whole: bool) -> vec4<u32> {

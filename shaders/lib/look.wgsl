@@ -30,67 +30,71 @@ fn tokens_at(quad: u32, whole: bool, part: Part) -> Tokens {
   return Tokens(bits, select(vec4(0u), keys, in_part(keys, ids, part)), ids);
 }
 
-// From the smallest keys less one, so that 0 is the largest, and the largest keys.
-fn share_key_extremes(less_one: vec4<u32>, high: vec4<u32>) {
-  let low = min(min(less_one.x, less_one.y), min(less_one.z, less_one.w));
-  share_extremes(select(low + 1u, NOWHERE, low == NOWHERE), max(max(high.x, high.y), max(high.z, high.w)));
-}
-
-fn write_down(these: Tokens) {
-  var left = these.keys != vec4(0u);
-  while (any(left)) {
-    let lane = first_lane(left);
-    let slot = atomicAdd(&counter, 1u);
-    if (slot < ROOM) {
-      entries[slot] = vec2(~these.keys[lane], these.ids[lane]);
-    }
-    left &= QUAD_LANES != vec4(lane);
-  }
-}
-
 // What is done with the tokens that are looked at, besides counting them.
 const COUNT = 0u;
-const SAMPLE = 1u; // nothing, and one group of 2^SAMPLING will do
+const SAMPLE = 1u; // nothing, and a sample of the groups will do
 const LEAVE_COUNTS = 2u; // their number takes the place of the mass of their group, of all groups
-const WRITE_DOWN = 3u; // as entries, in no order; those beyond ROOM are left out
+
+// One group in 2^bits is 96 to 191 of them.
+fn bits_of_sample() -> u32 {
+  return 31u - countLeadingZeros(max(call.groups / 96u, 1u));
+}
 
 // Looks at the tokens of a part. Returns how many there are, and leaves the extremes of their keys.
 fn look_at(part: Part, doing: u32) -> u32 {
-  scale_of_ties = select(scale_of_ties, NO_TIES, doing == LEAVE_COUNTS);
-  workgroupBarrier();
-  if (lid == 0u) {
-    atomicStore(&counter, 0u);
+  if (doing == LEAVE_COUNTS) {
+    forget_masses();
   }
-  workgroupBarrier();
-  let sampling = select(0u, SAMPLING, doing == SAMPLE);
+  reset_counter();
+  let sampling = select(0u, bits_of_sample(), doing == SAMPLE);
   var count = 0u;
-  var low = vec4(NOWHERE);
-  var high = vec4(0u);
+  var low = 0x7fffffff; // of keys less one, in order: 0 is the largest
+  var high = -0x7fffffff - 1; // of keys
   let runs = run_count() >> sampling;
   for (var i = lid; i < runs; i += WORKGROUP_SIZE) {
     let run = run_of_sample(i, sampling);
-    var here = vec4(0u);
+    var in_run = 0u;
+    if (run_has(run, part)) {
+      for (var quad = run.first; quad < run.end; quad += LANES) {
+        let keys = tokens_at(quad, run.whole, part).keys;
+        // Quad by quad down to one number each, as in max.
+        in_run += dot(select(vec4(1u), vec4(0u), keys == vec4(0u)), vec4(1u));
+        let less_one = ordered(keys - vec4(1u));
+        low = min(low, min(min(less_one.x, less_one.y), min(less_one.z, less_one.w)));
+        let order = ordered(keys);
+        high = max(high, max(max(order.x, order.y), max(order.z, order.w)));
+      }
+    }
+    count += in_run;
+    if (doing == LEAVE_COUNTS) {
+      masses[first_mass + i] = vec2(in_run, 0u);
+    }
+  }
+  atomicAdd(&counter, count);
+  let none = low == 0x7fffffff;
+  share_extremes(select((bitcast<u32>(low) ^ 0x80000000u) + 1u, NOWHERE, none), bitcast<u32>(high) ^ 0x80000000u);
+  return uniform_word(atomicLoad(&counter));
+}
+
+// Writes down the tokens of a part, in no order. Returns how many there are; those beyond ROOM are left out.
+fn write_down(part: Part) -> u32 {
+  reset_counter();
+  let runs = run_count();
+  for (var i = lid; i < runs; i += WORKGROUP_SIZE) {
+    let run = run_at(i);
     if (run_has(run, part)) {
       for (var quad = run.first; quad < run.end; quad += LANES) {
         let these = tokens_at(quad, run.whole, part);
-        here += min(these.keys, vec4(1u));
-        low = min(low, these.keys - vec4(1u)); // 0 wraps to the largest
-        high = max(high, these.keys);
-        if (doing == WRITE_DOWN) {
-          write_down(these);
+        var left = these.keys != vec4(0u);
+        while (any(left)) {
+          let lane = first_lane(left);
+          write_entry(these.keys[lane], these.ids[lane]);
+          left &= QUAD_LANES != vec4(lane);
         }
       }
     }
-    let in_run = dot(here, vec4(1u));
-    count += in_run;
-    if (doing == LEAVE_COUNTS) {
-      masses[first_group + i] = vec2(in_run, 0u);
-    }
   }
-  if (doing != WRITE_DOWN) {
-    atomicAdd(&counter, count);
-  }
-  share_key_extremes(low, high);
+  workgroupBarrier();
   return uniform_word(atomicLoad(&counter));
 }
 

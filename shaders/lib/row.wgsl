@@ -33,11 +33,12 @@ var<private> row: Row;
 var<private> last_quad: u32; // of the row
 var<private> last_words: Quad; // what it holds, because the buffer may end inside it
 #endif
-var<private> first_group: u32; // of this row in `delegates` and `masses`
+var<private> first_group: u32; // of this row in `delegates`
+var<private> first_mass: u32; // of this row in `masses`
 var<private> half_max: f32;
 // The scale at which `masses` has all tokens of a row that are all tied; a greedy row's is 0.
-var<private> scale_of_ties: f32 = NO_TIES;
-const NO_TIES = -1.0;
+var<private> scale_of_ties: f32 = NO_SCALE;
+const NO_SCALE = -1.0;
 // The groups that are looked at: those in `words`, or all.
 var<private> listed: bool;
 var<private> group_count: u32;
@@ -49,6 +50,7 @@ var<private> mine: vec2<u32>;
 fn enter_row(index: u32) {
   row = row_of(index);
   first_group = index * call.groups;
+  first_mass = 2u * first_group;
 #if PROCESSED
 #else
   last_quad = (row.lead + call.vocab - 1u) >> 2u;

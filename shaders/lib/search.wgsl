@@ -1,7 +1,8 @@
 // Looking for a place in the ordered row: where a number of tokens is reached, or a mass. Twin: src/reference/cut.ts.
 
-const SAMPLING = 4u;
-const MARGIN = 0.02; // of the mass, on both sides of the guess
+// On both sides of the guess, of the mass that the nucleus leaves out: in rows that are not peaked, where a sample ends differs from where
+// the row does in proportion to that. More than three standard deviations.
+const MARGIN = 0.1;
 
 fn mass_of_share(share: f32, mass: vec2<u32>) -> vec2<u32> {
   let exact = share * (f32(mass.y) * 4294967296.0 + f32(mass.x));
@@ -9,51 +10,17 @@ fn mass_of_share(share: f32, mass: vec2<u32>) -> vec2<u32> {
   return add64(vec2(u32(exact - high * 4294967296.0), u32(high)), vec2(1u, 0u));
 }
 
-// One of 64 bits, by which a group says that it has tokens in a bin.
-fn bit_of_bin(bin: u32) -> vec2<u32> {
-  let bit = 1u << (bin & 31u);
-  return select(vec2(bit, 0u), vec2(0u, bit), (bin & 32u) != 0u);
-}
-
-// Adds the weights of tokens from a distance on, the band, to the bins; what is nearer to bin 0, so the band begins with bin 1.
-// In place of its mass each group leaves the bits of the bins that it has tokens of the band in. The part begins with the row;
-// tokens behind its end may count, which changes nothing in front of it, but groups below `floor_key` have none of it.
-fn fill_bins_of_band(floor_key: u32, nearest: u32, shift: u32, scale: f32) {
-  scale_of_ties = NO_TIES;
-  let width = 1u << shift;
-  let end = min(nearest + (width << BIN_BITS) - width, MAX_DISTANCE);
-  var before = vec2(0u);
-  for (var i = lid; i < call.groups; i += WORKGROUP_SIZE) {
-    let run = run_at(i);
-    if (run.delegate < floor_key) {
-      masses[first_group + i] = vec2(0u);
-      continue;
-    }
-    var sums = Halves();
-    var seen = vec2(0u);
-    for (var quad = run.first; quad < run.end; quad += LANES) {
-      let away = distances(half_max, bits_at(quad, run.whole), scale);
-      let is_nearer = away < vec4(nearest);
-      sums = add_weights(sums, select(vec4(MAX_DISTANCE), away, is_nearer), call.zero);
-      var in_band = !is_nearer & (away < vec4(end));
-      while (any(in_band)) {
-        let lane = first_lane(in_band);
-        let bin = ((away[lane] - nearest) >> shift) + 1u;
-        add_to_bin(bin, vec2(weight_of(away[lane]), 0u));
-        seen |= bit_of_bin(bin);
-        in_band &= QUAD_LANES != vec4(lane);
-      }
-    }
-    masses[first_group + i] = seen;
-    before = add64(before, join_halves(sums, QUADS * 4u));
-  }
-  add_to_bin(0u, before);
-}
-
 // What a turn of the search looks at.
 const GUESS = 0u; // a sample of the groups, to find a band of distances in which the place most likely lies
-const BAND = 1u; // all groups, but only that band of distances
-const EXACT = 2u; // what is left of the part
+const BAND = 1u; // all groups, but only that band of distances, whose tokens are marked
+const MARKED = 2u; // what is left of the band
+const EXACT = 3u; // what is left of the part
+
+// Bins 1 and on for distances from a first one on.
+fn binning_behind(nearest: u32, width: u32) -> Binning {
+  let shift = shift_of(width + (width >> 6u));
+  return Binning(BY_DISTANCE, nearest - (1u << shift), shift);
+}
 
 // A place in a part of the ordered row: where the running sum reaches a number of tokens, or, if weighted, a mass.
 struct Target {
@@ -75,20 +42,28 @@ fn search(whole: Part, place: Target, few: bool, scale: f32, max_key: u32) -> Ar
   let weighted = place.weighted;
   var part = whole;
   var rest = place.sum;
-  var doing = select(select(COUNT, LEAVE_COUNTS, weighted), WRITE_DOWN, few);
+  var writes = few;
   var turn = select(EXACT, GUESS, weighted && place.share > 0.0 && call.groups >= 256u);
+  var leaves_counts = false; // of the part's tokens, in place of masses
   var count = 0u;
   var binning = Binning(BY_DISTANCE, 0u, 0u);
   loop {
     var lowest = 0u;
     var highest = 0u;
-    if (turn != BAND) {
-      count = look_at(part, select(doing, SAMPLE, turn == GUESS));
-      if (turn == EXACT && (count <= ROOM || !narrows)) {
-        if (doing == WRITE_DOWN || count > ROOM) {
+    if (turn == GUESS || turn == EXACT) {
+      if (writes) {
+        count = write_down(part);
+        if (count <= ROOM || !narrows) {
           break;
         }
-        doing = WRITE_DOWN;
+      }
+      leaves_counts = turn == EXACT && weighted && !writes;
+      count = look_at(part, select(select(COUNT, LEAVE_COUNTS, leaves_counts), SAMPLE, turn == GUESS));
+      if (turn == EXACT && (count <= ROOM || !narrows)) {
+        if (count > ROOM) {
+          break;
+        }
+        writes = true;
         continue;
       }
       lowest = uniform_word(atomicLoad(&smallest));
@@ -117,15 +92,20 @@ fn search(whole: Part, place: Target, few: bool, scale: f32, max_key: u32) -> Ar
     }
 
     // Where all are tied from the start, their number in each group is known.
-    let by_group = turn == EXACT && doing == LEAVE_COUNTS && lowest == highest;
+    let by_group = leaves_counts && lowest == highest;
     clear_bins();
-    if (turn == BAND) {
-      fill_bins_of_band(part.upto.key, binning.start + (1u << binning.shift), binning.shift, scale);
+    if (turn == BAND || turn == MARKED) {
+      if (turn == BAND) {
+        let end = min(binning.start + ((BINS - 1u) << binning.shift), MAX_DISTANCE);
+        band = Band(binning.start + (1u << binning.shift), end, scale);
+        add_to_bin(0u, mark_band(part.upto.key));
+      }
+      fill_bins_of_band(binning.shift);
     } else if (by_group) {
       weigh_ties(highest, scale);
       fill_bins_of_groups();
     } else {
-      fill_bins(part, binning, weighted, scale, select(0u, SAMPLING, turn == GUESS));
+      fill_bins(part, binning, weighted, scale, select(0u, bits_of_sample(), turn == GUESS));
     }
     let mass = scan_bins();
     // The place lies in one bin; what is guessed lies between two.
@@ -134,7 +114,7 @@ fn search(whole: Part, place: Target, few: bool, scale: f32, max_key: u32) -> Ar
     for (var side = select(1u, 0u, turn == GUESS); side < 2u; side++) {
       var goal = rest;
       if (turn == GUESS) {
-        goal = mass_of_share(clamp(place.share + select(MARGIN, -MARGIN, side == 0u), 0.0, 0.999), mass);
+        goal = mass_of_share(clamp(place.share + select(MARGIN, -MARGIN, side == 0u) * (1.0 - place.share), 0.0, 1.0), mass);
       }
       from_bin = at.index;
       at = claim_bin(goal);
@@ -142,15 +122,14 @@ fn search(whole: Part, place: Target, few: bool, scale: f32, max_key: u32) -> Ar
 
     if (turn == GUESS) {
       turn = select(BAND, EXACT, from_bin == NOWHERE); // a sample that weighs nothing begins nowhere
-      let to_bin = select(at.index, BINS - 1u, place.share + MARGIN >= 0.999);
+      let to_bin = min(at.index, BINS - 1u);
       let nearest = binning.start + (from_bin << binning.shift);
-      let width = (to_bin - from_bin + 1u) << binning.shift;
-      binning.shift = shift_of(width + (width >> 6u)); // leaves bin 0 free
-      binning.start = nearest - (1u << binning.shift);
+      binning = binning_behind(nearest, (to_bin - from_bin + 1u) << binning.shift);
       continue;
     }
     if (turn == BAND && (at.index == 0u || at.index == NOWHERE)) {
-      turn = EXACT; // a wrong guess
+      band.scale = NO_SCALE; // a wrong guess
+      turn = EXACT;
       continue;
     }
     if (at.index == NOWHERE) {
@@ -184,11 +163,19 @@ fn search(whole: Part, place: Target, few: bool, scale: f32, max_key: u32) -> Ar
       part.after = looser(part.after, Cut(too_large, NO_TOKEN));
       part.upto = stricter(part.upto, Cut(smallest_key, NO_TOKEN));
     }
-    if (turn == BAND && list_groups(Reach(part.upto.key, NOWHERE, bit_of_bin(at.index), vec2(0u))) > ROOM) {
-      look_at_all_groups();
+    writes = weighted || uniform_word(bin_amount(at.index).x) <= ROOM;
+    if (turn == BAND || turn == MARKED) {
+      count = narrow_band(first, last + 1u, part);
+      if (count <= ROOM) {
+        break;
+      }
+      if (uniform_word(binning.shift) > 0u) {
+        binning = binning_behind(first, 1u << binning.shift);
+        turn = MARKED;
+        continue;
+      }
     }
     turn = EXACT;
-    doing = WRITE_DOWN;
   }
   if (weighted) {
     look_at_all_groups();

@@ -9,6 +9,14 @@ fn uniform_word(value: u32) -> u32 {
   return workgroupUniformLoad(&shared_word);
 }
 
+fn reset_counter() {
+  workgroupBarrier();
+  if (lid == 0u) {
+    atomicStore(&counter, 0u);
+  }
+  workgroupBarrier();
+}
+
 // Running sums over the invocations. Returns the total, the same for all of them.
 fn scan(amount: vec2<u32>) -> vec2<u32> {
   workgroupBarrier();
@@ -142,6 +150,14 @@ fn sort_entries(count: u32) {
     }
   }
   workgroupBarrier();
+}
+
+// Writes a token down, if there is room, and counts it.
+fn write_entry(key: u32, id: u32) {
+  let slot = atomicAdd(&counter, 1u);
+  if (slot < ROOM) {
+    entries[slot] = vec2(~key, id);
+  }
 }
 
 fn key_of_entry(index: u32) -> u32 {

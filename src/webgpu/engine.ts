@@ -36,7 +36,7 @@ import { CHECK_HISTORY, CHECK_ROWS, CHECK_VOCAB, selfCheck } from "./self-check.
 import { GpuState, type ReadBack } from "./state.ts";
 import { checkVocabulary, groupsOf, type Tuning, tuningFor } from "./tuning.ts";
 import { type Uploaded, Uploads } from "./uploads.ts";
-import { type CallRing, type KeptBuffers, type Refusal, scoped, USAGE, Workspace } from "./workspace.ts";
+import { type CallRing, type KeptBuffers, MASS_BYTES, type Refusal, scoped, USAGE, Workspace } from "./workspace.ts";
 
 /** Rows of one dispatch at most. */
 const MOST_ROWS = 1024;
@@ -214,7 +214,7 @@ export class WebGpuEngine implements Engine {
     this.#bytes = bytesPerLogit(options.logitsType);
     this.#groups = groupsOf(options.vocabSize, tuning);
     this.#bindingLimit = Math.min(this.#device.limits.maxStorageBufferBindingSize, options.chunk?.bytes ?? Infinity);
-    const affordable = Math.floor(Math.min(MOST_SCRATCH, this.#bindingLimit) / (8 * this.#groups));
+    const affordable = Math.floor(Math.min(MOST_SCRATCH, this.#bindingLimit) / (MASS_BYTES * this.#groups));
     this.#chunkRows = Math.max(1, Math.min(options.maxBatch, options.chunk?.rows ?? MOST_ROWS, MOST_ROWS, affordable));
     const sizes = { maxBatch: options.maxBatch, chunkRows: this.#chunkRows, groups: this.#groups };
     this.#workspace = new Workspace(this.#device, pipelines, sizes, buffers, () => this.#bindings.clear());

@@ -3,6 +3,7 @@
  */
 import { wgsl } from "wgsl-preprocessor/wgsl-preprocessor.js";
 import adaptive from "../../shaders/lib/adaptive.wgsl?raw";
+import band from "../../shaders/lib/band.wgsl?raw";
 import bindings from "../../shaders/lib/bindings.wgsl?raw";
 import bins from "../../shaders/lib/bins.wgsl?raw";
 import drawing from "../../shaders/lib/drawing.wgsl?raw";
@@ -42,7 +43,7 @@ export interface ShaderFlags {
 export type LibraryName = "sampling" | "draw" | "row" | "processing" | "history";
 
 const SAMPLING = [params, int64, fixed, keys, weights, adaptive, philox, logits, overlay, bindings];
-const ROW = [...SAMPLING, row, workgroup, groups, look, bins, search, drawing];
+const ROW = [...SAMPLING, row, workgroup, groups, look, bins, band, search, drawing];
 const LIBRARIES: Readonly<Record<LibraryName, readonly string[]>> = {
   sampling: SAMPLING,
   draw: [...ROW, token],

@@ -50,6 +50,9 @@ export function scoped<T>(
   return { value, refusal: refusalOf() };
 }
 
+/** Bytes of a group's mass and marks (`masses` in `bindings.wgsl`). */
+export const MASS_BYTES = 16;
+
 /** Sizes that a workspace is made for. */
 export interface WorkspaceShape {
   readonly maxBatch: number;
@@ -317,10 +320,15 @@ export class Workspace {
   /** A workspace bind group with calls and records of one's own. */
   makeBindGroup(calls: GPUBuffer, callSize: number, records: GPUBuffer, withMasses: boolean): GPUBindGroup {
     if (withMasses) {
-      this.#masses ??= this.keep("masses", 8 * this.#shape.chunkRows * this.#shape.groups, USAGE.STORAGE, () => {
-        this.#masses = undefined;
-        this.#groups.clear();
-      });
+      this.#masses ??= this.keep(
+        "masses",
+        MASS_BYTES * this.#shape.chunkRows * this.#shape.groups,
+        USAGE.STORAGE,
+        () => {
+          this.#masses = undefined;
+          this.#groups.clear();
+        },
+      );
     }
     const resources: GPUBindingResource[] = [
       { buffer: calls, size: callSize },

@@ -97,7 +97,7 @@ class Bench {
       logits: bufferOf(device, logits),
       call: bufferOf(device, call),
       delegates: sentinels(this.#rows * this.groups),
-      masses: sentinels(2 * this.#rows * this.groups),
+      masses: sentinels(4 * this.#rows * this.groups),
       records: bufferOf(device, records),
       tokens: sentinels(1 + this.#rows),
       writeCall: bufferOf(device, writeCall),
@@ -267,7 +267,10 @@ describe.each(tunings)("%j", (tuning) => {
         if (!limited && found.max !== -Infinity) expect(mass(logitsOfRow, found, scale, KEEP_ALL)).toBe(totals[row]);
       }
       const words = await bench.read("masses");
-      const actual = Float64Array.from(expected, (_, group) => words[2 * group + 1]! * 2 ** 32 + words[2 * group]!);
+      const actual = Float64Array.from(expected, (_, group) => {
+        const at = 2 * (group + Math.floor(group / bench.groups) * bench.groups);
+        return words[at + 1]! * 2 ** 32 + words[at]!;
+      });
       expect(actual, `${name}, ${vocab}, ${show(params)}`).toEqual(expected);
       bench.destroy();
     }

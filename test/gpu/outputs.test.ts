@@ -93,7 +93,7 @@ class Bench {
       logits: bufferOf(device, logits),
       call: bufferOf(device, call),
       delegates: bufferOf(device, new Uint32Array(rows * groups)),
-      masses: bufferOf(device, new Uint32Array(2 * rows * groups)),
+      masses: bufferOf(device, new Uint32Array(4 * rows * groups)),
       records: bufferOf(device, new Uint32Array(rows * RECORD_WORDS)),
       reports: bufferOf(device, guarded),
     };

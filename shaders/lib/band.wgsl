@@ -1,0 +1,145 @@
+// The band: the tokens of a row between two distances, where a search most likely finds its place. A group's mass becomes that of
+// its tokens in front of the band, and its tokens in the band are marked, so that they can be gone through without the others.
+
+struct Band {
+  begin: u32, // distances
+  end: u32,
+  scale: f32, // NO_SCALE: there is no band
+}
+
+var<private> band: Band = Band(0u, 0u, NO_SCALE);
+
+// The masses are none that somebody could use later.
+fn forget_masses() {
+  scale_of_ties = NO_SCALE;
+  band.scale = NO_SCALE;
+}
+
+// A group has 64 marks, 16 for each lane of its quads: of lanes 0 and 1 in the first word, of 2 and 3 in the second.
+override QUADS_OF_MARK: u32 = max(QUADS, 16u) / 16u;
+
+// Finds the masses in front of the band and the marks; groups below `floor_key` have neither. Returns the sum of the masses.
+fn mark_band(floor_key: u32) -> vec2<u32> {
+  scale_of_ties = NO_SCALE;
+  let begin = vec4(bitcast<i32>(band.begin));
+  let end = vec4(bitcast<i32>(band.end));
+  var sum = vec2(0u);
+  for (var group = lid; group < call.groups; group += WORKGROUP_SIZE) {
+    var mass = vec2(0u);
+    var marks = vec4(0u);
+    if (delegates[first_group + group] >= floor_key) {
+      let first_quad = quad_of(group, 0u);
+      let whole = is_whole(row, group);
+      var sums = Halves();
+      var mark = 1u;
+      for (var j = 0u; j < QUADS; j++) {
+        let away = distances(half_max, bits_at(first_quad + j * LANES, whole), band.scale);
+        let is_in_front = bitcast<vec4<i32>>(away) < begin;
+        sums = add_weights(sums, select(vec4(MAX_DISTANCE), away, is_in_front), call.zero);
+        marks |= select(vec4(mark), vec4(0u), is_in_front | (bitcast<vec4<i32>>(away) >= end));
+        mark *= select(1u, 2u, ((j + 1u) & (QUADS_OF_MARK - 1u)) == 0u);
+      }
+      mass = join_halves(sums, QUADS * 4u);
+    }
+    masses[first_mass + group] = mass;
+    masses[first_mass + call.groups + group] = marks.xz + marks.yw * 65536u;
+    sum = add64(sum, mass);
+  }
+  return sum;
+}
+
+// Going through the marked tokens of a group.
+struct Marks {
+  left: vec2<u32>,
+  done: u32, // tokens that the first mark stands for and that have been gone through
+}
+
+fn marks_of(group: u32) -> Marks {
+  return Marks(masses[first_mass + call.groups + group], 0u);
+}
+
+fn has_marks(marks: Marks) -> bool {
+  return (marks.left.x | marks.left.y) != 0u;
+}
+
+fn first_mark(marks: Marks) -> vec2<u32> {
+  let lowest = marks.left & (vec2(0u) - marks.left);
+  return vec2(lowest.x, select(0u, lowest.y, lowest.x == 0u));
+}
+
+fn next_mark(marks: Marks) -> Marks {
+  if (marks.done + 1u < QUADS_OF_MARK) {
+    return Marks(marks.left, marks.done + 1u);
+  }
+  return Marks(marks.left ^ first_mark(marks), 0u);
+}
+
+// Where the token lies. A float's exponent is a bit's place; to count zeros takes SwiftShader five rounds of shifts.
+fn place_of_mark(marks: Marks, group: u32) -> u32 {
+  let first = first_mark(marks);
+  let bit = (bitcast<u32>(f32(first.x | first.y)) >> 23u) - 127u;
+  let lane = select(0u, 1u, bit >= 16u) + select(0u, 2u, first.x == 0u);
+  return quad_of(group, (bit & 15u) * QUADS_OF_MARK + marks.done) * 4u + lane;
+}
+
+// Adds the weights of the band's tokens to the bins, from bin 1 on, which begins where the band does.
+fn fill_bins_of_band(shift: u32) {
+  for (var group = lid; group < call.groups; group += WORKGROUP_SIZE) {
+    for (var marks = marks_of(group); has_marks(marks); marks = next_mark(marks)) {
+      let away = distance_of(half_max, load_token(row, place_of_mark(marks, group)), band.scale);
+      if (away >= band.begin && away < band.end) {
+        add_to_bin(((away - band.begin) >> shift) + 1u, vec2(weight_of(away), 0u));
+      }
+    }
+  }
+}
+
+// Narrows the band down, and writes down its tokens of a part. Returns how many there are; those beyond ROOM are left out.
+fn narrow_band(begin: u32, end: u32, part: Part) -> u32 {
+  reset_counter();
+  for (var group = lid; group < call.groups; group += WORKGROUP_SIZE) {
+    var mass = masses[first_mass + group];
+    var left = vec2(0u);
+    for (var marks = marks_of(group); has_marks(marks); marks = next_mark(marks)) {
+      let away = distance_of(half_max, load_token(row, place_of_mark(marks, group)), band.scale);
+      let joins = away >= band.begin && away < begin;
+      mass = add64(mass, vec2(select(0u, weight_of(away), joins), 0u));
+      left |= select(vec2(0u), first_mark(marks), away >= begin && away < end);
+    }
+    masses[first_mass + group] = mass;
+    masses[first_mass + call.groups + group] = left;
+    for (var marks = Marks(left, 0u); has_marks(marks); marks = next_mark(marks)) {
+      let place = place_of_mark(marks, group);
+      let key = keys_of(vec4(load_token(row, place))).x;
+      let id = place - row.lead;
+      if (in_part(vec4(key), vec4(id), part).x) {
+        write_entry(key, id);
+      }
+    }
+  }
+  band.begin = begin;
+  band.end = end;
+  workgroupBarrier();
+  return uniform_word(atomicLoad(&counter));
+}
+
+// Whether the masses of a part that begins with the row are those in front of the band and what it has of the band.
+fn ends_in_band(part: Part, scale: f32) -> bool {
+  let end = distance_of_key(half_max, part.upto.key, scale);
+  return band.scale == scale && part.after.key == IN_FRONT.key && end >= band.begin && end < band.end;
+}
+
+// Adds to the masses what the part has of the band.
+fn weigh_band(part: Part) {
+  for (var group = lid; group < call.groups; group += WORKGROUP_SIZE) {
+    var mass = masses[first_mass + group];
+    for (var marks = marks_of(group); has_marks(marks); marks = next_mark(marks)) {
+      let place = place_of_mark(marks, group);
+      let bits = load_token(row, place);
+      let away = distance_of(half_max, bits, band.scale);
+      let is_kept = away >= band.begin && up_to(keys_of(vec4(bits)), vec4(place - row.lead), part.upto).x;
+      mass = add64(mass, vec2(select(0u, weight_of(away), is_kept), 0u));
+    }
+    masses[first_mass + group] = mass;
+  }
+}
