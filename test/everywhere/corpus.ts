@@ -73,7 +73,7 @@ interface Shape {
   /** The parameter sets with further stages, instead of those without. */
   readonly staged?: boolean;
   /** Parameter sets of its own, instead of those. */
-  readonly ownSets?: readonly SamplingParams[];
+  readonly ownSets?: { readonly title: string; readonly sets: readonly SamplingParams[]; readonly told?: OutputParams };
   /** All rows of a call with the same parameters, or each with its own. */
   readonly uniform?: boolean;
   /** Rows read any rows of logits, some of them the same one; they are told of, and written, and some calls draw several tokens. */
@@ -99,6 +99,18 @@ const NEW_WEIGHTS: readonly SamplingParams[] = [
 ];
 const KEPT_ALONE: OutputParams = { logprobs: "kept", topLogprobs: 20, entropy: false };
 
+/** Nuclei of so many tokens that their end is guessed, and looked for among tokens that are marked. */
+const WIDE_NUCLEI: readonly SamplingParams[] = [
+  { temperature: 0.8, topP: 0.9 },
+  { topP: 0.5 },
+  { temperature: 3, topP: 0.99 },
+  { temperature: 2, topP: 0.8, order: "llama.cpp" },
+  { temperature: 1 + 2 ** -20, topP: 0.9, order: "llama.cpp" },
+  { topK: 15_000, topP: 0.8 },
+  { temperature: 1.5, topP: 0.7, minP: 1e-4 },
+  { temperature: 6, topP: 0.2 },
+];
+
 /** What is told of a row. Ranks and entropies of all rows or of none: what one is asked for is told of all. */
 function outputs(random: Random, vocab: number, entropy: boolean): OutputParams {
   return {
@@ -113,7 +125,7 @@ function outputs(random: Random, vocab: number, entropy: boolean): OutputParams 
 function section(shape: Shape): Section {
   const { vocabSize, names = inputNames, logitsType = "float32", core = "none", lead = 0, gap = 0 } = shape;
   const { every = 1, uniform = false, further = 0, maxHistory = 0, staged = false, told = false, ownSets } = shape;
-  const sets = ownSets ?? (staged ? stagedSets : paramSets);
+  const sets = ownSets?.sets ?? (staged ? stagedSets : paramSets);
   const rows = names.length;
   const place = lead + gap === 0 ? "" : `, offset ${lead}, gap ${gap}`;
   const how = [
@@ -121,7 +133,7 @@ function section(shape: Shape): Section {
     maxHistory > 0 ? ", processed" : "",
     staged ? ", stages" : "",
     told ? ", told and written" : "",
-    ownSets === undefined ? "" : ", what is kept",
+    ownSets === undefined ? "" : `, ${ownSets.title}`,
   ].join("");
   const name = `${logitsType}, ${vocabSize} tokens${place}${how}`;
   function* calls(): Generator<Call> {
@@ -151,7 +163,7 @@ function section(shape: Shape): Section {
           ...paramsOf(row),
           ...(maxHistory > 0 && randomProcessing(random, vocabSize, said[row]!)),
           ...(told && outputs(random, vocabSize, (index / every) % 3 !== 1)),
-          ...(ownSets && KEPT_ALONE),
+          ...ownSets?.told,
           ...(draws > 1 && { draws, replacement: random.below(2) === 0 }),
           seed: row < WIDE.length ? WIDE[row]! : spread(row + rows * index),
           position: WIDE[index % WIDE.length]! ^ BigInt(row >> 3),
@@ -195,10 +207,34 @@ export const sections: readonly Section[] = [
   section({ vocabSize: 203, told: true, logitsType: "float16", every: 6 }),
   section({ vocabSize: 1215, told: true, maxHistory: 40, lead: 3, gap: 3, core: "half", every: 9, further: 1 }),
   section({ vocabSize: 2403, told: true, staged: true, every: 8 }),
-  section({ vocabSize: 1210, told: true, staged: true, ownSets: NEW_WEIGHTS, every: 5 }),
+  section({
+    vocabSize: 1210,
+    told: true,
+    staged: true,
+    ownSets: { title: "what is kept", sets: NEW_WEIGHTS, told: KEPT_ALONE },
+    every: 5,
+  }),
   section({ vocabSize: 202, told: true, logitsType: "bfloat16", maxHistory: 30, lead: 1, every: 6 }),
   section({ vocabSize: 32_003, names: ["peaked", "flat", "tiesAtCut", "clustered", "equal", "rawBits"], every: 6 }),
   section({ vocabSize: 151_936, names: ["peaked", "flat", "tiesAtCut", "clustered"], every: 8 }),
+  // A mark for two tokens, and many tokens of one logit.
+  section({
+    vocabSize: 100_003,
+    names: ["flat", "clustered"],
+    logitsType: "bfloat16",
+    lead: 1,
+    gap: 2,
+    core: "half",
+    ownSets: { title: "wide nuclei", sets: WIDE_NUCLEI },
+  }),
+  section({
+    vocabSize: 17_003,
+    names: ["flat", "clustered", "tiesAtCut"],
+    maxHistory: 20,
+    lead: 3,
+    gap: 3,
+    ownSets: { title: "wide nuclei", sets: WIDE_NUCLEI },
+  }),
   ...edgeSections,
 ];
 

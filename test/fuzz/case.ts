@@ -265,7 +265,7 @@ export const anyCase: fc.Arbitrary<FuzzCase> = fc.record({
     fc.integer({ min: 1, max: 300 }),
     fc.integer({ min: 1, max: 5000 }),
     fc.integer({ min: 1000, max: 1100 }),
-    fc.integer({ min: 1, max: 40_000 }),
+    fc.integer({ min: 1, max: 90_000 }),
   ),
   logitsType: fc.constantFrom("float32", "float32", "float16", "bfloat16"),
   tuning: fc.nat(tunings.length - 1),
