@@ -10,7 +10,7 @@ import { fuzz } from "../fuzz/fuzz.ts";
 
 /** The tunings of a CPU and of a GPU, and small bindings with long groups. */
 const configurations: readonly Configuration[] = [
-  { name: "as it comes" },
+  { name: "as it comes", half: true },
   {
     name: "a GPU's tuning",
     tuning: { drawWorkgroup: 64, streamWorkgroup: 64, lanes: 16, quads: 16, subgroups: true },
@@ -26,6 +26,7 @@ const FUZZ_RUNS = 100;
 /** Which sections are the first to notice a fault in a file. */
 const NEAR: readonly [file: RegExp, near: (section: Section) => boolean][] = [
   [/report|outputs|write/, ({ name }) => /told|edges, processed/.test(name)],
+  [/band/, ({ name }) => name.includes("wide nuclei")],
   [/row\.wgsl|draw|search|bins|mass|weights/, ({ name }) => name.includes("edges")],
   [/stages|fixed|adaptive/, ({ staged }) => staged],
   [/process|count|history|overlay|float32|append|clear|controls/, ({ maxHistory }) => maxHistory > 0],
