@@ -323,7 +323,12 @@ export const mutants = [
       "add_to_bin(0u, mark_band(part.upto.key));",
       "mark_band(part.upto.key);",
     ],
-    ["what lies in the band counts as nearer, too", "select(vec4(MAX_DISTANCE), away, is_in_front)", "away"],
+    [
+      "what lies in the band counts as nearer, too",
+      "select(vec4(MAX_DISTANCE), away, is_in_front)",
+      "away",
+      "a place in front of the band is a wrong guess, and the exact search finds it",
+    ],
     [
       "top-k keeps one less in wide rows",
       "select(around.rest.x, 0u, around.rest.x > end)",
