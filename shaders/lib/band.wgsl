@@ -9,6 +9,106 @@ struct Band {
 
 var<private> band: Band = Band(0u, 0u, NO_SCALE);
 
+// How many standard deviations the band has on both sides of the guess.
+const DEVIATIONS = 3.0;
+
+fn f32_of(mass: vec2<u32>) -> f32 {
+  return f32(mass.y) * 4294967296.0 + f32(mass.x);
+}
+
+fn mass_of(value: f32) -> vec2<u32> {
+  let high = floor(value / 4294967296.0);
+  return vec2(u32(value - high * 4294967296.0), u32(high));
+}
+
+// As far as tokens of a nucleus can lie from the largest: if all tokens lay there they would weigh no more than what it leaves out.
+fn reach_of_nucleus(left_out: f32) -> u32 {
+  let octaves = log2(f32(call.vocab) * 2147483648.0 / max(left_out, 1.0));
+  return min(u32(max(octaves, 0.0) * 1048576.0) + 65536u, MAX_DISTANCE);
+}
+
+// About what the tokens of a sample weigh, of one group in 2^sampling, in bins by distance: all of a bin as much as one in its middle.
+fn fill_bins_of_sample(sampling: u32, begin: u32, shift: u32, last: u32, scale: f32) {
+  let count = call.groups >> sampling;
+  for (var i = lid; i < count; i += WORKGROUP_SIZE) {
+    let group = (i << sampling) + (i & ((1u << sampling) - 1u));
+    let whole = is_whole(row, group);
+    for (var j = 0u; j < QUADS; j++) {
+      let away = distances(half_max, bits_at(quad_of(group, j), whole), scale);
+      // What lies in front wraps round, and so lies behind the last bin.
+      var bin = select((away - vec4(begin)) >> vec4(shift), vec4(BINS), away > vec4(last));
+      for (var lane = 0u; lane < 4u; lane++) {
+        if (bin.x < BINS) {
+          atomicAdd(&bins[bin.x * 2u], 1u);
+        }
+        bin = bin.yzwx;
+      }
+    }
+  }
+  workgroupBarrier();
+  for (var bin = lid; bin < BINS; bin += WORKGROUP_SIZE) {
+    let weight = weight_of(min(begin + (bin << shift) + ((1u << shift) >> 1u), MAX_DISTANCE));
+    let mass = mul32(atomicLoad(&bins[bin * 2u]), weight);
+    atomicStore(&bins[bin * 2u], mass.x);
+    atomicStore(&bins[bin * 2u + 1u], mass.y);
+  }
+}
+
+// Lays the band where a nucleus most likely ends, by a sample: first in bins from the largest token on, then in bins of those bins.
+// Returns false if the sample weighs nothing, or if so many tokens lie there that little would be spared.
+//
+// What the nucleus leaves out is known, and all of it are small weights, of which a sample tells more than of the few large ones in front.
+// No single one weighs more than w, what a token at the end does, so the sample's part of it, L, has a relative variance of w / L at most.
+fn guess_band(part: Part, share: f32, needed: vec2<u32>, scale: f32) -> bool {
+  let last = distance_of_key(half_max, part.upto.key, scale);
+  let sampling = 31u - countLeadingZeros(max(call.groups / 96u, 1u)); // 96 to 191 groups
+  let left_out = f32_of(needed) * (1.0 - share) / share;
+  let left_out_here = left_out * f32(call.groups >> sampling) / f32(call.groups);
+  var begin = 0u;
+  var end = reach_of_nucleus(left_out);
+  var sampled = vec2(0u); // mass of the sample
+  var in_front = vec2(0u); // of that, in front of the bins
+  var inside = vec2(0u); // of that, in the band
+  var margin = 0.0;
+  for (var round = 0u; round < 2u; round++) {
+    let shift = shift_of(end - begin - 1u);
+    clear_bins();
+    fill_bins_of_sample(sampling, begin, shift, last, scale);
+    let mass = scan_bins();
+    if (round == 0u) {
+      sampled = mass;
+    }
+    var from_bin = Found(0u, vec2(0u));
+    var to_bin = from_bin;
+    // First where the nucleus ends, to know how much a token weighs there.
+    for (var side = select(0u, 1u, round != 0u); side < 3u; side++) {
+      let behind = mass_of(left_out_here * (1.0 + select(-margin, margin, side == 1u)));
+      let goal = add64(sub64(sampled, select(sampled, behind, less64(behind, sampled))), vec2(1u, 0u));
+      from_bin = to_bin;
+      to_bin = claim_bin(sub64(goal, in_front));
+      if (side == 0u) {
+        let weight = weight_of(min(to_bin.index << shift, MAX_DISTANCE));
+        margin = min(DEVIATIONS * sqrt(f32(weight) / left_out_here), 1.0);
+      }
+    }
+    if (from_bin.index == NOWHERE) {
+      return false;
+    }
+    let has_end = to_bin.index != NOWHERE;
+    let last_bin = select(BINS - 1u, to_bin.index, has_end);
+    inside = sub64(select(mass, add64(to_bin.before, bin_amount(last_bin)), has_end), from_bin.before);
+    in_front = add64(in_front, from_bin.before);
+    end = begin + ((last_bin + 1u) << shift);
+    begin += from_bin.index << shift;
+  }
+  let few = mul32((call.groups >> sampling) * QUADS / 2u, weight_of(begin)); // an eighth of the sample's tokens
+  if (uniform_word(select(0u, 1u, less64(inside, few))) == 0u) {
+    return false;
+  }
+  band = Band(begin, min(end, MAX_DISTANCE), scale);
+  return true;
+}
+
 // The masses are none that somebody could use later.
 fn forget_masses() {
   scale_of_ties = NO_SCALE;

@@ -7,11 +7,11 @@ struct Binning {
   shift: u32,
 }
 
-// Adds a part's tokens, or their weights, to the bins; those of a sample of all groups, if so asked.
-fn fill_bins(part: Part, binning: Binning, weighted: bool, scale: f32, sampling: u32) {
-  let runs = run_count() >> sampling;
+// Adds a part's tokens, or their weights, to the bins.
+fn fill_bins(part: Part, binning: Binning, weighted: bool, scale: f32) {
+  let runs = run_count();
   for (var i = lid; i < runs; i += WORKGROUP_SIZE) {
-    let run = run_of_sample(i, sampling);
+    let run = run_at(i);
     if (!run_has(run, part)) {
       continue;
     }

@@ -29,11 +29,6 @@ fn run_at(index: u32) -> Run {
   return Run(delegates[first_group + group], is_whole(row, group), quad, quad + span * LANES);
 }
 
-// Of all runs, or of one in 2^sampling.
-fn run_of_sample(index: u32, sampling: u32) -> Run {
-  return run_at((index << sampling) + (index & ((1u << sampling) - 1u)));
-}
-
 // Sets smallest and largest to the extremes over all invocations.
 fn share_extremes(low: u32, high: u32) {
   workgroupBarrier();

@@ -3,11 +3,6 @@
 const LOWEST_KEY = 0x00ffffffu; // of the lowest finite float; what cannot be sampled has key 0
 const NO_TOKEN = 0xffffffffu;
 
-// In the order of keys, as signed integers: those a CPU compares in one instruction, others in seven.
-fn ordered(keys: vec4<u32>) -> vec4<i32> {
-  return bitcast<vec4<i32>>(keys ^ vec4(0x80000000u));
-}
-
 // 0 for NaN and -inf, +inf like the largest finite float, -0 like +0. Negative floats fall as their bits rise; positive NaNs wrap
 // round to the bottom, beside negative NaNs and -inf.
 fn keys_of(bits: vec4<u32>) -> vec4<u32> {

@@ -32,13 +32,7 @@ fn tokens_at(quad: u32, whole: bool, part: Part) -> Tokens {
 
 // What is done with the tokens that are looked at, besides counting them.
 const COUNT = 0u;
-const SAMPLE = 1u; // nothing, and a sample of the groups will do
-const LEAVE_COUNTS = 2u; // their number takes the place of the mass of their group, of all groups
-
-// One group in 2^bits is 96 to 191 of them.
-fn bits_of_sample() -> u32 {
-  return 31u - countLeadingZeros(max(call.groups / 96u, 1u));
-}
+const LEAVE_COUNTS = 1u; // their number takes the place of the mass of their group, of all groups
 
 // Looks at the tokens of a part. Returns how many there are, and leaves the extremes of their keys.
 fn look_at(part: Part, doing: u32) -> u32 {
@@ -46,13 +40,12 @@ fn look_at(part: Part, doing: u32) -> u32 {
     forget_masses();
   }
   reset_counter();
-  let sampling = select(0u, bits_of_sample(), doing == SAMPLE);
   var count = 0u;
   var low = 0x7fffffff; // of keys less one, in order: 0 is the largest
   var high = -0x7fffffff - 1; // of keys
-  let runs = run_count() >> sampling;
+  let runs = run_count();
   for (var i = lid; i < runs; i += WORKGROUP_SIZE) {
-    let run = run_of_sample(i, sampling);
+    let run = run_at(i);
     var in_run = 0u;
     if (run_has(run, part)) {
       for (var quad = run.first; quad < run.end; quad += LANES) {

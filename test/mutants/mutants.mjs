@@ -47,14 +47,14 @@ export const mutants = [
   ...of(
     "shaders/lib/logits.wgsl",
     ["groups do not alternate", "(tile_of(group) * QUADS + j) * LANES + (group & (LANES - 1u))", "group * QUADS + j"],
-    ["what lies behind the row is read", "ids < vec4(call.vocab)", "ids < vec4(call.vocab + 1u)"],
+    ["what lies behind the row is read", "ids < ordered(vec4(call.vocab))", "ids < ordered(vec4(call.vocab + 1u))"],
     ["tokens one by one: those behind the row are read", "place - row.lead < call.vocab", "true"],
     [
       "tokens one by one: always the first of four",
       "(j & 0xfffffffcu) * LANES + (j & 3u)",
       "(j & 0xfffffffcu) * LANES",
     ],
-    ["a row's last token is not read", "ids < vec4(call.vocab)", "ids < vec4(call.vocab - 1u)"],
+    ["a row's last token is not read", "ids < ordered(vec4(call.vocab))", "ids < ordered(vec4(call.vocab - 1u))"],
     ["a quad that ends behind the row counts as whole", "call.vocab - last >= 4u", "call.vocab - last >= 3u"],
     ["float16: halves swapped", "vec4(quad.x & 0xffffu, quad.x >> 16u,", "vec4(quad.x >> 16u, quad.x & 0xffffu,"],
     ["float16: infinities are finite", "magnitude >= vec4(0x7c00u)", "magnitude > vec4(0xffffu)"],
