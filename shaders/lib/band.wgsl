@@ -65,7 +65,7 @@ fn guess_band(part: Part, share: f32, needed: vec2<u32>, scale: f32) -> bool {
   let left_out = f32_of(needed) * (1.0 - share) / share;
   let left_out_here = left_out * f32(call.groups >> sampling) / f32(call.groups);
   var begin = 0u;
-  var end = reach_of_nucleus(left_out);
+  var end = uniform_word(reach_of_nucleus(left_out)); // one for all invocations, however they round
   var sampled = vec2(0u); // mass of the sample
   var in_front = vec2(0u); // of that, in front of the bins
   var inside = vec2(0u); // of that, in the band

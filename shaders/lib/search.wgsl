@@ -134,9 +134,9 @@ fn search(whole: Part, place: Target, few: bool, scale: f32, max_key: u32) -> Ar
       part.after = looser(part.after, Cut(too_large, NO_TOKEN));
       part.upto = stricter(part.upto, Cut(smallest_key, NO_TOKEN));
     }
-    // So many that they surely cannot be written down are counted first.
-    let farthest_one = select(distance_of_key(half_max, highest, scale), first, binning.by == BY_DISTANCE);
-    let most = mul32(select(1u, weight_of(farthest_one), weighted), ROOM);
+    // So many that they surely cannot be written down are counted first. None weighs more than the nearest.
+    let nearest_one = select(distance_of_key(half_max, highest, scale), first, binning.by == BY_DISTANCE);
+    let most = mul32(select(1u, weight_of(nearest_one), weighted), ROOM);
     writes = uniform_word(select(1u, 0u, less64(most, bin_amount(at.index)))) == 1u;
     if (turn == BAND || turn == MARKED) {
       count = narrow_band(first, last + 1u, part);
