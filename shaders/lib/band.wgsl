@@ -7,7 +7,8 @@ struct Band {
   scale: f32, // NO_SCALE: there is no band
 }
 
-var<private> band: Band = Band(0u, 0u, NO_SCALE);
+// At first it ends where it begins. Deno 2.9 does not compile a struct that it begins with, beside overrides.
+var<private> band: Band;
 
 // How many standard deviations the band has on both sides of the guess.
 const DEVIATIONS = 3.0;

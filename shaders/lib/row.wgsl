@@ -1,5 +1,5 @@
 // What the kernels know that work on a row with one workgroup: the row, and memory that the workgroup shares. What they do
-// with it stands in workgroup, groups, look, bins, search and drawing, in this order.
+// with it stands in workgroup, groups, look, bins, band, search and drawing, in this order.
 
 override WORKGROUP_SIZE: u32; // a power of two up to 256
 
