@@ -226,7 +226,7 @@ fn report_main(@builtin(workgroup_id) workgroup_id: vec3<u32>, @builtin(local_in
   let needs_mass = select(has_list || (flags & MODE_KEPT) == 0u, has_list && (flags & ADAPTED) != 0u, of_kept);
   let adds_up = tells && (asks_entropy || needs_mass);
   // Once for the mode, once relative to the row's largest logit at the scale of the draw; often that is the same.
-  let same = uniform_word(select(0u, 1u, base_key == max_key && scale == draw_scale)) == 1u;
+  let same = uniform_bool(base_key == max_key && scale == draw_scale);
   let once = adds_up && same;
   for (var round = 0u; round < 2u; round++) {
     let is_mode = round == 0u;
@@ -273,7 +273,7 @@ fn report_main(@builtin(workgroup_id) workgroup_id: vec3<u32>, @builtin(local_in
       if (token_key != 0u) {
         upto = Cut(token_key, token);
       }
-      rank = look_at(Part(IN_FRONT, upto), COUNT) + select(0u, 1u, token_key == 0u);
+      rank = look_at(Part(IN_FRONT, upto), false) + select(0u, 1u, token_key == 0u);
     }
     if (lid == 0u) {
       let place = result + AT_DRAWN + 2u * i;

@@ -800,5 +800,5 @@ fn count_reaching(kept: Kept, key: u32) -> u32 {
   if (key == NOWHERE) {
     return 0u;
   }
-  return look_at(Part(kept.part.after, stricter(kept.part.upto, Cut(key, NO_TOKEN))), COUNT);
+  return look_at(Part(kept.part.after, stricter(kept.part.upto, Cut(key, NO_TOKEN))), false);
 }

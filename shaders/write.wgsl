@@ -73,7 +73,7 @@ fn probabilities_of(weights: vec4<u32>, mass: vec2<u32>) -> vec4<u32> {
   low = select(low, low << vec4(1u), once_more);
   let doublings = shift + select(vec4(0u), vec4(1u), once_more);
   // 24 digits, and the one that says which way to round.
-  let divisor = f32(mass.y) * 4294967296.0 + f32(mass.x);
+  let divisor = f32_of(mass);
   var digits = vec4<u32>((vec4<f32>(high) * 4294967296.0 + vec4<f32>(low)) / divisor * 16777216.0);
   var rest_high: vec4<u32>; // what is left of the doubled weight times 2^24; 64 bits are enough for it
   var rest_low: vec4<u32>;

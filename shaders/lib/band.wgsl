@@ -13,15 +13,6 @@ var<private> band: Band;
 // How many standard deviations the band has on both sides of the guess.
 const DEVIATIONS = 3.0;
 
-fn f32_of(mass: vec2<u32>) -> f32 {
-  return f32(mass.y) * 4294967296.0 + f32(mass.x);
-}
-
-fn mass_of(value: f32) -> vec2<u32> {
-  let high = floor(value / 4294967296.0);
-  return vec2(u32(value - high * 4294967296.0), u32(high));
-}
-
 // As far as tokens of a nucleus can lie from the largest: if all tokens lay there they would weigh no more than what it leaves out.
 fn reach_of_nucleus(left_out: f32) -> u32 {
   let octaves = log2(f32(call.vocab) * 2147483648.0 / max(left_out, 1.0));
@@ -83,7 +74,7 @@ fn guess_band(part: Part, share: f32, needed: vec2<u32>, scale: f32) -> bool {
     var to_bin = from_bin;
     // First where the nucleus ends, to know how much a token weighs there.
     for (var side = select(0u, 1u, round != 0u); side < 3u; side++) {
-      let behind = mass_of(left_out_here * (1.0 + select(-margin, margin, side == 1u)));
+      let behind = u64_of(left_out_here * (1.0 + select(-margin, margin, side == 1u)));
       let goal = add64(sub64(sampled, select(sampled, behind, less64(behind, sampled))), vec2(1u, 0u));
       from_bin = to_bin;
       to_bin = claim_bin(sub64(goal, in_front));
@@ -103,7 +94,7 @@ fn guess_band(part: Part, share: f32, needed: vec2<u32>, scale: f32) -> bool {
     begin += from_bin.index << shift;
   }
   let few = mul32((call.groups >> sampling) * QUADS / 2u, weight_of(begin)); // an eighth of the sample's tokens
-  if (uniform_word(select(0u, 1u, less64(inside, few))) == 0u) {
+  if (!uniform_bool(less64(inside, few))) {
     return false;
   }
   band = Band(begin, min(end, MAX_DISTANCE), scale);

@@ -40,3 +40,14 @@ fn upper_half(word: u32) -> u32 {
 fn upper_halves(words: vec4<u32>) -> vec4<u32> {
   return bitcast<vec4<u32>>(vec4<f32>(words & vec4(0xffff0000u)) + 549755813888.0) - vec4(0x53000000u);
 }
+
+// The nearest float, or almost.
+fn f32_of(a: vec2<u32>) -> f32 {
+  return f32(a.y) * 4294967296.0 + f32(a.x);
+}
+
+// A float from 0 to 2^64, rounded down.
+fn u64_of(value: f32) -> vec2<u32> {
+  let high = floor(value / 4294967296.0);
+  return vec2(u32(value - high * 4294967296.0), u32(high));
+}

@@ -30,13 +30,10 @@ fn tokens_at(quad: u32, whole: bool, part: Part) -> Tokens {
   return Tokens(bits, select(vec4(0u), keys, in_part(keys, ids, part)), ids);
 }
 
-// What is done with the tokens that are looked at, besides counting them.
-const COUNT = 0u;
-const LEAVE_COUNTS = 1u; // their number takes the place of the mass of their group, of all groups
-
-// Looks at the tokens of a part. Returns how many there are, and leaves the extremes of their keys.
-fn look_at(part: Part, doing: u32) -> u32 {
-  if (doing == LEAVE_COUNTS) {
+// Looks at the tokens of a part. Returns how many there are, and leaves the extremes of their keys. If `leaves_counts`, of all
+// groups, their number takes the place of the mass of their group.
+fn look_at(part: Part, leaves_counts: bool) -> u32 {
+  if (leaves_counts) {
     forget_masses();
   }
   reset_counter();
@@ -59,7 +56,7 @@ fn look_at(part: Part, doing: u32) -> u32 {
       }
     }
     count += in_run;
-    if (doing == LEAVE_COUNTS) {
+    if (leaves_counts) {
       masses[first_mass + i] = vec2(in_run, 0u);
     }
   }

@@ -54,7 +54,7 @@ fn search(whole: Part, place: Target, few: bool, scale: f32, max_key: u32) -> Ar
         }
       }
       leaves_counts = weighted && is_whole_part && !writes;
-      count = look_at(part, select(COUNT, LEAVE_COUNTS, leaves_counts));
+      count = look_at(part, leaves_counts);
       if (count <= ROOM || !narrows) {
         if (count > ROOM) {
           break;
@@ -137,7 +137,7 @@ fn search(whole: Part, place: Target, few: bool, scale: f32, max_key: u32) -> Ar
     // So many that they surely cannot be written down are counted first. None weighs more than the nearest.
     let nearest_one = select(distance_of_key(half_max, highest, scale), first, binning.by == BY_DISTANCE);
     let most = mul32(select(1u, weight_of(nearest_one), weighted), ROOM);
-    writes = uniform_word(select(1u, 0u, less64(most, bin_amount(at.index)))) == 1u;
+    writes = uniform_bool(!less64(most, bin_amount(at.index)));
     if (turn == BAND || turn == MARKED) {
       count = narrow_band(first, last + 1u, part);
       if (count <= ROOM) {

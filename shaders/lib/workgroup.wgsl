@@ -9,6 +9,10 @@ fn uniform_word(value: u32) -> u32 {
   return workgroupUniformLoad(&shared_word);
 }
 
+fn uniform_bool(value: bool) -> bool {
+  return uniform_word(select(0u, 1u, value)) == 1u;
+}
+
 fn reset_counter() {
   workgroupBarrier();
   if (lid == 0u) {
