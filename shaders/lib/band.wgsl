@@ -186,8 +186,10 @@ fn fill_bins_of_band(shift: u32) {
   }
 }
 
-// Narrows the band down, and writes down its tokens of a part. Returns how many there are; those beyond ROOM are left out.
-fn narrow_band(begin: u32, end: u32, part: Part) -> u32 {
+// Narrows the band down to a bin of it, and writes down its tokens of a part. Returns how many there are; those beyond ROOM are
+// left out. The last bin may reach further than the band, where no token has a mark.
+fn narrow_band(begin: u32, end_of_bin: u32, part: Part) -> u32 {
+  let end = min(end_of_bin, band.end);
   reset_counter();
   for (var group = lid; group < call.groups; group += WORKGROUP_SIZE) {
     var mass = masses[first_mass + group];
@@ -215,7 +217,8 @@ fn narrow_band(begin: u32, end: u32, part: Part) -> u32 {
   return uniform_word(atomicLoad(&counter));
 }
 
-// Whether the masses of a part that begins with the row are those in front of the band and what it has of the band.
+// Whether the masses of a part that begins with the row are those in front of the band and what it has of the band. It is
+// no longer than the part in which the band was looked for: the groups behind that have no masses.
 fn ends_in_band(part: Part, scale: f32) -> bool {
   let end = distance_of_key(half_max, part.upto.key, scale);
   return band.scale == scale && part.after.key == IN_FRONT.key && end >= band.begin && end < band.end;

@@ -37,7 +37,7 @@ fn weigh_every_token(kept: Part, base_key: u32, scale: f32, weightless: bool) {
   let after = bitcast<i32>(distance_of_key(half_max, min(kept.after.key, base_key), scale));
   let begin = select(after, -1, kept.after.key == IN_FRONT.key);
   let edges = draw_weights(vec4(end, vec3(bitcast<u32>(after))));
-  let tied = weightless && scale_of_ties == scale;
+  let tied = weightless && scale_of_ties == scale && kept.after.key != kept.upto.key;
   for (var group = lid; group < call.groups; group += WORKGROUP_SIZE) {
     let delegate = delegates[first_group + group];
     let whole = is_whole(row, group);

@@ -125,6 +125,29 @@ const wide: readonly Edge[] = [
   },
 ];
 
+/**
+ * A nucleus that ends among tokens of the bin in front of the last one, where the last reaches behind the band that is marked (see
+ * `shaders/lib/band.wgsl`), and of which more is kept, up to tokens that lie there.
+ */
+const behindTheBand: readonly Edge[] = [0, 1, 2].map(() => ({
+  logit: (id) => {
+    const place = (id * 5779) % 16_384;
+    const [, distance] = BEHIND_THE_BAND.find(([end]) => place < end)!;
+    return (-distance * Math.LN2) / 2 ** 20;
+  },
+  params: { temperature: 1, topP: 0.9513789433289757, minKeep: 7151 },
+}));
+
+/** Tokens up to the n-th lie at a distance. */
+const BEHIND_THE_BAND: readonly (readonly [end: number, distance: number])[] = [
+  [1, 0],
+  [6001, 2 ** 19],
+  [6601, 48 * 2 ** 16 + 256],
+  [7001, 48 * 2 ** 16 + 126 * 512 + 256],
+  [7301, 48 * 2 ** 16 + 127 * 512 + 256],
+  [16_384, 6 * 2 ** 20],
+];
+
 /** Draws behind one that has taken nearly all of the mass: what is left are single units, and points where a taken token begins. */
 const taken: readonly Edge[] = [0, 5, 63].map((first) => ({
   logit: (id) => (id === first ? 0 : -21.3),
@@ -166,6 +189,7 @@ export const edgeSections: readonly Section[] = [
   section("processed", 64, processed, { maxHistory: 16 }),
   section("stages", 1500, staged, { staged: true }),
   section("wide", 2 ** 15 + 1, wide, {}),
+  section("behind the band", 16_384, behindTheBand, { staged: true }),
   section("taken", 64, taken, { ownKernels: true }),
   section("taken, stages", 64, takenOfDropped, { staged: true, ownKernels: true }),
 ];
