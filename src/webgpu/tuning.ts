@@ -47,9 +47,10 @@ export function groupsOf(vocabSize: number, { quads, lanes }: Tuning): number {
 
 /**
  * Largest vocabulary of a class: on llvmpipe, wider rows take some invocations more iterations than they have, and come out
- * wrong without a word. 2^19 is the largest that has been compared with the CPU engine there, with all filters and 64 draws.
+ * wrong without a word. With 2^19 tokens top-k, top-p and 64 draws still come out right there, but not five stages that all have to
+ * search a row of ties; with 2^18 these do, too.
  */
-const MOST_TOKENS: Readonly<Partial<Record<AdapterClass, number>>> = { llvmpipe: 2 ** 19 };
+const MOST_TOKENS: Readonly<Partial<Record<AdapterClass, number>>> = { llvmpipe: 2 ** 18 };
 
 /**
  * Refuses a vocabulary that a device's class of adapter is known to get wrong.
@@ -83,26 +84,29 @@ export function adapterClass(info: GPUAdapterInfo | undefined): AdapterClass {
 /**
  * What can be said of a caller's tuning before there is a device.
  *
+ * @returns what it overrides
  * @throws TypeError for what is not a tuning, RangeError for a value that no kernel can run with
  * @internal
  */
-export function checkTuning(overrides: Partial<Tuning>): void {
+export function checkTuning(tuning: Partial<Tuning>): Partial<Tuning> {
   const row = TUNINGS.gpu;
-  known("tuning", overrides, Object.keys(row));
-  for (const [name, value] of Object.entries(overrides)) {
+  const read = Object.entries(known("tuning", tuning, Object.keys(row)));
+  const overrides = read.filter(([, value]) => value !== undefined);
+  for (const [name, value] of overrides) {
     const expected = typeof row[name as keyof Tuning];
     if (typeof value !== expected) throw new TypeError(`tuning.${name}: expected a ${expected}, got ${show(value)}`);
     if (typeof value === "number" && !(Number.isInteger(Math.log2(value)) && value >= 1)) {
       throw new RangeError(`tuning.${name}: expected a power of two, got ${value}`);
     }
   }
+  return Object.fromEntries(overrides);
 }
 
 /**
  * The tuning for a device: the class's row, what the caller overrides, and the 16-bit types' larger groups (as many
  * bytes a group as float32 has, so that scratch memory keeps its share of the logits).
  *
- * @param overrides checked by {@link checkTuning}
+ * @param overrides what {@link checkTuning} returns
  * @throws RangeError for a value that the kernels cannot run with there
  * @internal
  */
