@@ -1,9 +1,9 @@
 /**
- * What controls, outputs, further draws and whole rows cost: top-k 50, or no filter, with one after the other, beside the
- * mode alone.
+ * What controls, outputs, further draws, lists of candidates and whole rows cost: top-k 50, or no filter, with one after the
+ * other, beside the mode alone.
  */
 import { createSampler, type Sampler, type SamplingParams } from "../src/index.ts";
-import { sampleDifference } from "../test/support/cases.ts";
+import { candidatesDifference, sampleDifference } from "../test/support/cases.ts";
 import { Random } from "../test/support/inputs.ts";
 import { MODES, type ModeName } from "./cases.ts";
 import type { Record as Recording } from "./clock.ts";
@@ -143,6 +143,14 @@ export async function prepareControls(
   samplers.push(gpu, cpu);
   for (const mode of modes.filter((name) => name === "top-k" || name === "none")) {
     const call = { ...MODES[mode], seed: 7n };
+    const different = candidatesDifference(await gpu.candidates(next(), call), await cpu.candidates(data, call));
+    if (different !== undefined) throw new Error(`bench: candidates: ${different}`);
+    contenders.push({
+      who: "webgpu-token-sampler, candidates",
+      mode,
+      tokens: (calls) => Promise.all(Array.from({ length: calls }, () => gpu.candidates(next(), call))),
+      checkedRows: batch,
+    });
     for (const [name, write, encode] of [
       ["masked logits", "maskLogits", "encodeMaskLogits"],
       ["renormalised probabilities", "renormalize", "encodeRenormalize"],

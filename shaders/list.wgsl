@@ -1,5 +1,5 @@
-// list: writes down what draw left of every row, in no order: token, key and draw weight. Run twice: without room it only
-// counts, and the host then knows how much room there has to be. Twin: src/reference/list.ts.
+// list: writes down what draw left of every row, in no order: token, key and draw weight. What there is no room for is
+// counted, and the host makes room and runs it once more. Twin: src/reference/list.ts.
 
 override WORKGROUP_SIZE: u32;
 
@@ -13,6 +13,9 @@ fn list_main(@builtin(workgroup_id) workgroup_id: vec3<u32>, @builtin(local_invo
   let max_key = records[record].max_key;
   let kept = kept_part(record);
   if (group >= call.groups || max_key == 0u) {
+    return;
+  }
+  if (delegates[workgroup_id.y * call.groups + group] < kept.upto.key) {
     return;
   }
   let row = row_of(workgroup_id.y);

@@ -42,6 +42,8 @@ import { type CallRing, type KeptBuffers, MASS_BYTES, type Refusal, scoped, USAG
 const MOST_ROWS = 1024;
 /** Scratch memory of one dispatch at most, where more than one row would need more. */
 const MOST_SCRATCH = 64 * 2 ** 20;
+/** Candidates of a row that are listed without being counted first. */
+const LISTED_AT_ONCE = 256;
 
 /** How the engine is made. */
 export interface WebGpuOptions {
@@ -787,7 +789,10 @@ export class WebGpuEngine implements Engine {
 
   // ---- candidates -------------------------------------------------------------------------------------------------
 
-  /** Lists rows of a GPU buffer, from `firstRow` of the batch: filter them, count what is kept, make room, list. */
+  /**
+   * Lists rows of a GPU buffer, from `firstRow` of the batch: filter them, list what is kept as far as there is room, and
+   * make room for the rows that keep more.
+   */
   async #list(
     logits: LogitsView,
     source: GPUBuffer,
@@ -827,7 +832,7 @@ export class WebGpuEngine implements Engine {
     };
     let prepared: ReturnType<typeof prepare> | undefined;
 
-    /** Runs list over all chunks, which fills what follows the header: after the filters, the first time. */
+    /** Runs list over all chunks, which fills what follows the header: after the filters, or where those have been. */
     const run = (header: Uint32Array<ArrayBuffer>, entries: number): Promise<Uint32Array> => {
       const bytes = header.byteLength + 12 * entries;
       return this.#run(bytes, (readback) => {
@@ -858,6 +863,9 @@ export class WebGpuEngine implements Engine {
             if (filters) {
               pass.setBindGroup(2, this.#bindings.tokens(this.#workspace.tokens));
               this.#dispatch(pass, chunk, variant);
+            } else {
+              // Others have used the scratch meanwhile.
+              this.#max(pass, chunk.rows, variant);
             }
             pass.setPipeline(this.#kernel("list", variant));
             pass.setBindGroup(2, group);
@@ -873,22 +881,32 @@ export class WebGpuEngine implements Engine {
     };
 
     try {
-      const counts = await run(new Uint32Array(3 * rows), 0);
+      const room = Math.max(0, Math.floor(Math.min(this.#bindingLimit, MOST_SCRATCH) / 12) - rows);
       const lists: RowCandidates[] = [];
-      const room = Math.floor(Math.min(this.#bindingLimit, MOST_SCRATCH) / 12) - rows;
-      for (let first = 0; first < rows;) {
-        let end = first;
-        let entries = 0;
-        while (end < rows && (end === first || entries + counts[3 * end]! <= room)) entries += counts[3 * end++]!;
+      /** Lists some rows, with room for so many each. Returns how many each keeps. */
+      const listRows = async (wanted: readonly number[], roomOf: (row: number) => number): Promise<number[]> => {
         const header = new Uint32Array(3 * rows);
-        for (let row = first, at = rows; row < end; at += counts[3 * row++]!)
-          header.set([0, counts[3 * row]!, at], 3 * row);
-        const words = await run(header, entries);
-        for (let row = first; row < end; row++) {
-          const [count, , at] = words.subarray(3 * row);
-          lists.push(sorted(words.subarray(3 * at!, 3 * (at! + count!))));
+        let end = rows;
+        for (const row of wanted) {
+          header.set([0, roomOf(row), end], 3 * row);
+          end += roomOf(row);
         }
-        first = end;
+        const words = await run(header, end - rows);
+        return wanted.map((row) => {
+          const [count, , at] = words.subarray(3 * row);
+          if (count! <= roomOf(row)) lists[row] = sorted(words.subarray(3 * at!, 3 * (at! + count!)));
+          return count!;
+        });
+      };
+      const all = Array.from({ length: rows }, (_, row) => row);
+      const most = Math.min(LISTED_AT_ONCE, Math.floor(room / rows));
+      const counts = await listRows(all, () => most);
+      let wide = all.filter((row) => counts[row]! > most);
+      while (wide.length > 0) {
+        let entries = 0;
+        const fit = wide.filter((row, index) => (entries += counts[row]!) <= room || index === 0);
+        await listRows(fit, (row) => counts[row]!);
+        wide = wide.slice(fit.length);
       }
       return lists;
     } finally {
@@ -899,10 +917,17 @@ export class WebGpuEngine implements Engine {
 
 /** Entries of (token, key, weight) as a list, most probable first. */
 function sorted(entries: Uint32Array): RowCandidates {
-  const order = Uint32Array.from({ length: entries.length / 3 }, (_, index) => index);
-  order.sort((a, b) => entries[3 * b + 1]! - entries[3 * a + 1]! || entries[3 * a]! - entries[3 * b]!);
-  return normalize({
-    tokens: Uint32Array.from(order, (index) => entries[3 * index]!),
-    weights: Uint32Array.from(order, (index) => entries[3 * index + 2]!),
-  });
+  const count = entries.length / 3;
+  const weightOf = new Map<number, number>();
+  // Sorted as 64-bit integers, by a typed array without a function: the key, turned over, above the token.
+  const halves = new Uint32Array(2 * count);
+  for (let index = 0; index < count; index++) {
+    const [token, key, weight] = [entries[3 * index]!, entries[3 * index + 1]!, entries[3 * index + 2]!];
+    halves[2 * index] = token;
+    halves[2 * index + 1] = ~key;
+    weightOf.set(token, weight);
+  }
+  new BigUint64Array(halves.buffer).sort();
+  const tokens = Uint32Array.from({ length: count }, (_, rank) => halves[2 * rank]!);
+  return normalize({ tokens, weights: tokens.map((token) => weightOf.get(token)!) });
 }

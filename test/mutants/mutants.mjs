@@ -154,6 +154,12 @@ export const mutants = [
       "sum = add64(sum, partial[lid - reach]);",
       "sum = add64(sum, partial[lid - 1u]);",
     ],
+    [
+      "claims: what the one before has found stays",
+      "  forget_found();\n  if (is_mine(target_sum)) {\n    var before = before_mine;\n    var bin",
+      "  if (is_mine(target_sum)) {\n    var before = before_mine;\n    var bin",
+    ],
+    ["narrow_band: the band ends where its last bin does", "min(end_of_bin, band.end)", "end_of_bin"],
     ["scan: missing barrier", "    workgroupBarrier();\n    partial[lid] = sum;", "    partial[lid] = sum;"],
     ["add_to_bin: dropped carry", "amount.y + select(0u, 1u, old + amount.x < old)", "amount.y"],
     ["clear_bins: high words are left", "i < BINS * 2u", "i < BINS"],
@@ -404,6 +410,7 @@ export const mutants = [
     ["the last group is not listed", "group >= call.groups", "group + 1u >= call.groups"],
     ["weights at the filters' temperature", "records[record].draw_scale", "call.plans[workgroup_id.y].filter_scale"],
     ["the room's last entry is not used", "slot < room", "slot + 1u < room"],
+    ["groups that begin with the cut are not listed", "< kept.upto.key", "<= kept.upto.key"],
   ),
   ...of(
     "shaders/draws.wgsl",
@@ -636,7 +643,8 @@ export const mutants = [
   ...of(
     "src/webgpu/engine.ts",
     ["chunks write the tokens of the first", "(offset + firstToken) * words", "offset * words"],
-    ["listed candidates in any order", "|| entries[3 * a]! - entries[3 * b]!", ""],
+    ["listed candidates: the least probable first", "= ~key;", "= key;"],
+    ["listed candidates: others' delegates", "this.#max(pass, chunk.rows, variant);", ""],
   ),
   ...of(
     "src/params.ts",
