@@ -82,6 +82,11 @@ export function oneOf<T extends string>(name: string, value: T | undefined, allo
   throw typeof value === "string" ? new RangeError(message) : new TypeError(message);
 }
 
+/** Whether a value is an object with names of its own choice, plain or of some class: no array, no Map, no Promise. */
+export function isRecord(value: unknown): value is object {
+  return typeof value === "object" && value !== null && show(value) === "Object";
+}
+
 /**
  * What can be read of an object, all its own: what it enumerates, inherited or not, and what it has under these names, which
  * a class may hide behind accessors. Of a plain object that is the object itself.
@@ -107,9 +112,7 @@ export function known<T extends object>(
   names: readonly string[],
   hidden: readonly string[] = [],
 ): T {
-  if (typeof object !== "object" || object === null) {
-    throw new TypeError(`${at}: expected an object, got ${show(object)}`);
-  }
+  if (!isRecord(object)) throw new TypeError(`${at}: expected an object, got ${show(object)}`);
   const own = flattened(object, names);
   for (const name of Object.keys(own)) {
     if (names.includes(name) || hidden.includes(name)) continue;

@@ -99,3 +99,10 @@ export interface Engine {
 export function isGPUBuffer(value: unknown): value is GPUBuffer {
   return typeof value === "object" && value !== null && "mapAsync" in value && "usage" in value;
 }
+
+/** @throws TypeError for a buffer that is mapped or about to be, which commands cannot use */
+export function refuseMapped(name: string, buffer: GPUBuffer): void {
+  if (buffer.mapState !== "unmapped") {
+    throw new TypeError(`${name}: expected an unmapped buffer, got one that is ${buffer.mapState}`);
+  }
+}

@@ -2,7 +2,7 @@
  * What a call gives besides tokens: names, validation, and the plan that both engines work with; see "Numbers out" in
  * `docs/rules.md`.
  */
-import { fail, flagOf, numberOf, oneOf } from "./check.ts";
+import { fail, flagOf, numberOf, oneOf, show } from "./check.ts";
 import { idsOf, type TokenList } from "./processing.ts";
 import type { RowPlan } from "./params.ts";
 import type { TokenLogprobs } from "./reference/report.ts";
@@ -118,11 +118,15 @@ export function outputsOf(plans: readonly Pick<RowPlan, "outputs" | "stages">[])
   });
 }
 
-/** Says that whoever brings nothing back, but tokens, cannot be asked for more. */
-export function refuseOutputs(plans: readonly Pick<RowPlan, "outputs">[], at: string): void {
-  if (plans.some(({ outputs }) => outputs !== undefined)) {
-    throw new TypeError(
-      `params: ${OUTPUT_NAMES.join(", ")} are brought back to the host, and ${at} brings nothing back; ask sample() for them`,
-    );
-  }
+/** Says that `by` gives no numbers about tokens, if it is asked for some. `at` is how messages name the parameters. */
+export function refuseOutputs({ mode, top, chosen, rank, entropy }: OutputPlan, by: string, at: string): never {
+  const asked: readonly (readonly [name: keyof OutputParams, isAsked: boolean, value: unknown])[] = [
+    ["logprobs", mode !== "kept", mode],
+    ["topLogprobs", top > 0, top],
+    ["logprobTokens", chosen.length > 0, chosen],
+    ["rank", rank, rank],
+    ["entropy", entropy, entropy],
+  ];
+  const [name, , value] = asked.find(([, isAsked]) => isAsked)!;
+  throw new TypeError(`${at}.${name}: ${by} gives no numbers about tokens, got ${show(value)}; ask sample() for them`);
 }

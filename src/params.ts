@@ -4,8 +4,8 @@
  * Everything that a user says with a fraction becomes an integer here, once, on the host, with the rule beside the
  * code. The engines never see a probability.
  */
-import { fail, flagOf, flattened, numberOf, show } from "./check.ts";
-import { OUTPUT_NAMES, type OutputParams, type OutputPlan, planOutputs } from "./outputs.ts";
+import { fail, flagOf, flattened, isRecord, numberOf, show } from "./check.ts";
+import { OUTPUT_NAMES, type OutputParams, type OutputPlan, planOutputs, refuseOutputs } from "./outputs.ts";
 import { planProcess, PROCESSING_NAMES, type ProcessingParams, type ProcessPlan } from "./processing.ts";
 import { distanceOfWeight, distanceScale, MAX_DISTANCE, WEIGHT_ONE } from "./reference/numeric.ts";
 import { DEFAULT_STAGES, isGreedy, planStages, STAGE_PARAMS, type StageParams, type StagePlan } from "./stages.ts";
@@ -93,6 +93,8 @@ export interface Abilities {
   readonly maxHistory: number;
   /** Whether it can read a GPU buffer. */
   readonly gpu: boolean;
+  /** How messages name what gives no numbers about tokens; left out, it does. */
+  readonly silent?: string;
 }
 
 /** `RowPlan.topK` when top-k is off. */
@@ -136,7 +138,7 @@ export function planRow(
   at = "params",
   row?: { readonly index: number; readonly of: number },
 ): RowPlan {
-  if (typeof params !== "object" || params === null) {
+  if (!isRecord(params)) {
     throw new TypeError(`${at}: expected an object of sampling parameters, got ${show(params)}`);
   }
   let groups = 0;
@@ -265,8 +267,9 @@ export function refuseDraws(params: SamplingParams | readonly SamplingParams[] |
 }
 
 /** A plan that the sampler can follow, or an error that says why not. */
-function able(plan: RowPlan, at: string, { maxHistory, gpu }: Abilities): RowPlan {
-  const { process } = plan;
+function able(plan: RowPlan, at: string, { maxHistory, gpu, silent }: Abilities): RowPlan {
+  const { process, outputs } = plan;
+  if (silent !== undefined && outputs !== undefined) refuseOutputs(outputs, silent, at);
   if (process?.history !== undefined && maxHistory === 0) {
     throw new RangeError(
       `${at}.${process.history}: needs the token history; make the sampler with maxHistory, the tokens that a row's history holds`,

@@ -2,8 +2,8 @@
  * What a user asks of a row's logits before they are ordered: bans, bias and penalties. Names, validation, and the
  * plan that both engines work with; see "Processed logits" in `docs/rules.md`.
  */
-import { fail, flattened, isArrayOf, known, numberOf, oneOf, show } from "./check.ts";
-import { isGPUBuffer } from "./engine.ts";
+import { fail, flattened, isArrayOf, isRecord, known, numberOf, oneOf, show } from "./check.ts";
+import { isGPUBuffer, refuseMapped } from "./engine.ts";
 import { MAX_FLOAT, NO_TOKEN } from "./reference/numeric.ts";
 import type { GPUBuffer } from "./webgpu-types.ts";
 
@@ -203,7 +203,8 @@ export function planProcess(
   const ngram = Math.min(count(params.noRepeatNgramSize, `${at}.noRepeatNgramSize`), MAX_HISTORY + 1);
   const [biasIds, biases] = biasOf(params.logitBias, vocabSize, `${at}.logitBias`);
   const repetition = float(params.repetitionPenalty, 1, `${at}.repetitionPenalty`);
-  if (!(repetition > 0)) fail(`${at}.repetitionPenalty`, params.repetitionPenalty, "a finite number above 0");
+  if (!(repetition > 0))
+    fail(`${at}.repetitionPenalty`, params.repetitionPenalty, "a number that is finite and above 0 as float32");
   const frequency = float(params.frequencyPenalty, 0, `${at}.frequencyPenalty`);
   const presence = float(params.presencePenalty, 0, `${at}.presencePenalty`);
   const order = oneOf(`${at}.penaltyOrder`, params.penaltyOrder, ORDERS);
@@ -257,13 +258,16 @@ function maskOf(
   if (mask === undefined) return undefined;
   const bare = isGPUBuffer(mask) || ArrayBuffer.isView(mask);
   const layout: TokenMaskLayout = bare ? (isGPUBuffer(mask) ? { buffer: mask } : { data: mask }) : mask;
-  if (typeof layout !== "object" || layout === null) {
-    throw new TypeError(`${at}: expected a Uint32Array, an Int32Array or a GPUBuffer, got ${show(mask)}`);
+  if (!isRecord(layout)) {
+    throw new TypeError(
+      `${at}: expected a Uint32Array or an Int32Array with a bit for each token, or a GPUBuffer with such, got ${show(mask)}`,
+    );
   }
   known(at, layout, ["data", "buffer", "offset", "rowStride"]);
   const { data, buffer } = layout;
   if ((data === undefined) === (buffer === undefined)) {
-    throw new TypeError(`${at}: expected either data (an array) or buffer (a GPUBuffer)`);
+    const got = data === undefined ? "neither" : "both";
+    throw new TypeError(`${at}: expected either data (an array) or buffer (a GPUBuffer), got ${got}`);
   }
   if (data !== undefined && !isArrayOf(data, "Uint32Array", "Int32Array")) {
     throw new TypeError(`${at}: expected a Uint32Array or an Int32Array, got ${show(data)}`);
@@ -273,6 +277,7 @@ function maskOf(
     if ((buffer.usage & COPY_SRC) === 0) {
       throw new TypeError(`${at}: expected a buffer with usage COPY_SRC, got usage ${buffer.usage}`);
     }
+    refuseMapped(at, buffer);
   }
   const offset = count(layout.offset, `${at}.offset`);
   const length = (data?.length ?? Math.floor(buffer!.size / 4)) - offset;
@@ -310,6 +315,7 @@ function biasOf(
   if (bias === undefined) return [NO_IDS, new Float32Array(0)];
   const known = biasEntries(bias, at).map(([id, value]): [number, number] => {
     const number = idOf(id as number, vocabSize, at);
+    if (value === undefined) throw new TypeError(`${at}[${number}]: expected a number, got undefined`);
     return [number, float(value, 0, `${at}[${number}]`)];
   });
   // Adding zero changes nothing.
@@ -345,7 +351,6 @@ function badWordsOf(words: ProcessingParams["badWords"], vocabSize: number, at: 
 /** Penalties by iterated multiplication in float32, which is the same everywhere; a power is not. */
 function dryOf(dry: DryParams | undefined, vocabSize: number, at: string): DryPlan | undefined {
   if (dry === undefined) return undefined;
-  if (typeof dry !== "object" || dry === null) throw new TypeError(`${at}: expected an object, got ${show(dry)}`);
   known(at, dry, DRY_NAMES);
   if (dry.multiplier === undefined) throw new TypeError(`${at}.multiplier: expected a number, got undefined`);
   const multiplier = float(dry.multiplier, 0, `${at}.multiplier`);
@@ -372,13 +377,14 @@ function dryOf(dry: DryParams | undefined, vocabSize: number, at: string): DryPl
 /** A number as float32. */
 function float(value: number | undefined, fallback: number, at: string): number {
   const rounded = Math.fround(numberOf(value, fallback, at));
-  if (!Number.isFinite(rounded)) fail(at, value, "a finite number");
+  if (!Number.isFinite(rounded)) fail(at, value, "a number that is finite as float32");
   return rounded;
 }
 
 function count(value: number | undefined, at: string): number {
   const number = numberOf(value, 0, at);
-  if (!(Number.isInteger(number) && number >= 0 && number < 2 ** 32 - 1)) fail(at, value, "an integer, 0 or more");
+  if (!(Number.isInteger(number) && number >= 0 && number < 2 ** 32 - 1))
+    fail(at, value, `an integer from 0 to ${2 ** 32 - 2}`);
   return number;
 }
 

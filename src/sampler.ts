@@ -5,14 +5,14 @@ import {
   isGPUBuffer,
   type LogitsView,
   type OutputType,
+  refuseMapped,
   type SampleResult,
   type TokensView,
 } from "./engine.ts";
-import { isArrayOf, known, oneOf, show } from "./check.ts";
+import { isArrayOf, isRecord, known, oneOf, show } from "./check.ts";
 import { TokenHistory } from "./history.ts";
-import { refuseOutputs } from "./outputs.ts";
 import { SamplerState } from "./state.ts";
-import { type Abilities, planRows, type SamplingParams } from "./params.ts";
+import { type Abilities, planRows, type RowPlan, type SamplingParams } from "./params.ts";
 import { MAX_HISTORY } from "./processing.ts";
 import { bytesPerLogit, type LogitsType } from "./reference/convert.ts";
 import { CpuEngine } from "./reference/engine.ts";
@@ -132,8 +132,7 @@ export async function createSampler(options: SamplerOptions): Promise<Sampler> {
   ) {
     throw new TypeError(`device: expected a GPUDevice, got ${show(options.device)}`);
   }
-  const { tuning = {} } = options;
-  checkTuning(tuning);
+  const tuning = checkTuning(options.tuning ?? {});
   const [low, high] = crypto.getRandomValues(new Uint32Array(2));
   const seedOf = rowSeeds((BigInt(high!) << 32n) | BigInt(low!));
   const onCpu = (): Sampler =>
@@ -225,14 +224,14 @@ export class Sampler {
    */
   async sample(logits: Logits, params: BatchParams = {}): Promise<SampleResult> {
     const view = this.#view(logits, params);
-    return this.#engine.sample(view, planRows(params, view.rows, this.vocabSize, this.#abilities));
+    return this.#engine.sample(view, this.#plans(params, view));
   }
 
   /**
    * Lists the tokens that the filters keep, most probable first, with renormalised probabilities. Draws nothing, and
    * leaves the rows' positions where they are.
    *
-   * It reads twice: first to count what is kept. Logits and masks in GPU buffers must stay as they are until it settles; arrays,
+   * Where more than 256 tokens are kept it reads twice: first to count them. Logits and masks in GPU buffers must stay as they are until it settles; arrays,
    * parameters, histories and states count as they were when it was called.
    *
    * @returns one list per row; an empty one for a row without a candidate
@@ -240,7 +239,7 @@ export class Sampler {
    */
   async candidates(logits: Logits, params: BatchParams = {}): Promise<RowCandidates[]> {
     const view = this.#view(logits, params);
-    return this.#engine.candidates(view, planRows(params, view.rows, this.vocabSize, this.#abilities));
+    return this.#engine.candidates(view, this.#plans(params, view, "candidates()"));
   }
 
   /**
@@ -260,8 +259,7 @@ export class Sampler {
     described("target", target, "{ logits, tokens }");
     known("target", target, ["logits", "tokens", "tokensType", "tokensOffset"]);
     const view = this.#view(target.logits, params);
-    const plans = planRows(params, view.rows, this.vocabSize, this.#abilities);
-    refuseOutputs(plans, "encode()");
+    const plans = this.#plans(params, view, "encode()");
     if (!isGPUBuffer(view.source)) {
       throw new TypeError(`logits: encode reads a GPUBuffer, got ${show(view.source)}; sample() takes arrays`);
     }
@@ -278,7 +276,7 @@ export class Sampler {
    */
   async maskLogits(logits: Logits, params: BatchParams = {}): Promise<Float32Array | Uint16Array> {
     const view = this.#view(logits, params);
-    return this.#engine.write(view, planRows(params, view.rows, this.vocabSize, this.#abilities), "logits");
+    return this.#engine.write(view, this.#plans(params, view, "maskLogits()"), "logits");
   }
 
   /**
@@ -290,7 +288,7 @@ export class Sampler {
    */
   async renormalize(logits: Logits, params: BatchParams = {}): Promise<Float32Array> {
     const view = this.#view(logits, params);
-    const plans = planRows(params, view.rows, this.vocabSize, this.#abilities);
+    const plans = this.#plans(params, view, "renormalize()");
     return this.#engine.write(view, plans, "float32") as Promise<Float32Array>;
   }
 
@@ -330,7 +328,7 @@ export class Sampler {
     type: OutputType,
   ): void {
     const view = this.#view(logits, params);
-    const plans = planRows(params, view.rows, this.vocabSize, this.#abilities);
+    const plans = this.#plans(params, view, type === "logits" ? "encodeMaskLogits()" : "encodeRenormalize()");
     if (!isGPUBuffer(view.source)) {
       throw new TypeError(
         `logits: expected a GPUBuffer, got ${show(view.source)}; maskLogits() and renormalize() take arrays`,
@@ -350,6 +348,16 @@ export class Sampler {
       );
     }
     this.#engine.encodeWrite(encoder, view, { buffer: output, offset, rowStride, type }, plans);
+  }
+
+  /** @param silent who gives no numbers about tokens */
+  #plans(params: BatchParams, { rows }: LogitsView, silent?: string): RowPlan[] {
+    return planRows(
+      params,
+      rows,
+      this.vocabSize,
+      silent === undefined ? this.#abilities : { ...this.#abilities, silent },
+    );
   }
 
   #encoder(encoder: GPUCommandEncoder): void {
@@ -388,15 +396,17 @@ export class Sampler {
     this.#alive();
     const bare = isGPUBuffer(logits) || ArrayBuffer.isView(logits);
     const layout: LogitsLayout = bare ? (isGPUBuffer(logits) ? { buffer: logits } : { data: logits }) : logits;
-    if (typeof layout !== "object" || layout === null) {
+    if (!isRecord(layout)) {
+      const array = this.logitsType === "float32" ? "Float32Array" : "Uint16Array";
       throw new TypeError(
-        `logits: expected an array, a GPUBuffer or a description of where rows lie, got ${show(logits)}`,
+        `logits: expected a ${array}, a GPUBuffer or a description of where rows lie, got ${show(logits)}`,
       );
     }
     known("logits", layout, ["data", "buffer", "offset", "rowStride", "rows", "rowMap"]);
     const given = layout.buffer ?? layout.data;
     if (given === undefined || (layout.buffer !== undefined && layout.data !== undefined)) {
-      throw new TypeError("logits: expected either data (an array) or buffer (a GPUBuffer)");
+      const got = given === undefined ? "neither" : "both";
+      throw new TypeError(`logits: expected either data (an array) or buffer (a GPUBuffer), got ${got}`);
     }
     const source = isGPUBuffer(given) ? given : this.#array(given);
     const length = isGPUBuffer(source) ? this.#bufferLength(source) : source.length;
@@ -480,9 +490,7 @@ function usable(name: string, buffer: GPUBuffer): void {
   if ((buffer.usage & STORAGE) === 0) {
     throw new TypeError(`${name}: expected a buffer with usage STORAGE, got usage ${buffer.usage}`);
   }
-  if (buffer.mapState !== "unmapped") {
-    throw new TypeError(`${name}: expected an unmapped buffer, got one that is ${buffer.mapState}`);
-  }
+  refuseMapped(name, buffer);
 }
 
 function described(name: string, value: object, expected: string): void {

@@ -330,6 +330,9 @@ function orderOf(
     throw typeof order === "string" ? new RangeError(error) : new TypeError(error);
   }
   const list = order as readonly StageName[];
+  const refuse = (allowed: string): never => {
+    throw new RangeError(`${at}: expected ${allowed}, got ${list.map(show).join(", ") || "an empty list"}`);
+  };
   const seen = new Set<StageName>();
   for (const [index, stage] of list.entries()) {
     if (!STAGES.includes(stage)) fail(`${at}[${index}]`, stage, `a stage: one of ${STAGES.map(show).join(", ")}`);
@@ -337,13 +340,13 @@ function orderOf(
     seen.add(stage);
   }
   if (seen.has("joint") && (seen.has("topK") || seen.has("topP"))) {
-    fail(at, "both", '"joint", or "topK" and "topP"');
+    refuse('"joint", or "topK" and "topP", not both');
   }
-  if (seen.has("adaptiveP") && list.at(-1) !== "adaptiveP") fail(at, list.at(-1), '"adaptiveP" in the last place');
+  if (seen.has("adaptiveP") && list.at(-1) !== "adaptiveP") refuse('"adaptiveP" in the last place');
   for (const stage of STAGES) {
     const done = stage === "topK" || stage === "topP" ? "joint" : stage;
     if (on[stage] && stage !== "joint" && !seen.has(stage) && !seen.has(done)) {
-      fail(at, `a list without it`, `${show(stage)} in the list, since its parameter is on`);
+      refuse(`${show(stage)} in the list, since its parameter is on`);
     }
   }
   return list;

@@ -36,7 +36,7 @@ test.each<[string, () => unknown, RegExp]>([
     "generate: a prompt with a hole",
     // oxlint-disable-next-line no-sparse-arrays
     () => generate(ort, session, any({ prompt: [1, , 2], maxTokens: 1 })),
-    /^prompt: .* in row 0, got Array/,
+    /^prompt: expected token ids in row 0, got undefined in place 1/,
   ],
   [
     "generate: fetchEvery without a cache",

@@ -14,7 +14,11 @@ const any = (value: unknown): never => value as never;
 
 describe("bad parameters name the parameter and the value", () => {
   test.each<[SamplingParams, typeof TypeError | typeof RangeError, RegExp]>([
-    [{ repetitionPenalty: 0 }, RangeError, /params\.repetitionPenalty: expected a finite number above 0, got 0/],
+    [
+      { repetitionPenalty: 0 },
+      RangeError,
+      /params\.repetitionPenalty: expected a number that is finite and above 0 as float32, got 0/,
+    ],
     [{ repetitionPenalty: 1e-60 }, RangeError, /params\.repetitionPenalty: .*got 1e-60/],
     [{ repetitionPenalty: any("1") }, TypeError, /params\.repetitionPenalty: expected a number, got "1"/],
     [{ frequencyPenalty: NaN }, RangeError, /params\.frequencyPenalty: .*got NaN/],
@@ -23,9 +27,15 @@ describe("bad parameters name the parameter and the value", () => {
     [{ penaltyOrder: any(3) }, TypeError, /params\.penaltyOrder: .*got 3/],
     [{ penaltyOrder: any(null) }, TypeError, /params\.penaltyOrder: .*got null/],
     [{ penaltyWindow: -1 }, RangeError, /params\.penaltyWindow: .*got -1/],
+    [{ penaltyWindow: 2 ** 32 }, RangeError, /params\.penaltyWindow: .*from 0 to 4294967294, got 4294967296/],
     [{ logitBias: { 70: 1 } }, RangeError, /params\.logitBias: expected token ids from 0 to 69, got 70/],
     [{ logitBias: any({ one: 1 }) }, TypeError, /params\.logitBias: expected token ids, got "one"/],
-    [{ logitBias: { 3: -Infinity } }, RangeError, /params\.logitBias\[3\]: expected a finite number, got -Infinity/],
+    [
+      { logitBias: { 3: -Infinity } },
+      RangeError,
+      /params\.logitBias\[3\]: expected a number that is finite as float32, got -Infinity/,
+    ],
+    [{ logitBias: { 3: any(undefined) } }, TypeError, /params\.logitBias\[3\]: expected a number, got undefined/],
     [{ logitBias: any([1, 2]) }, TypeError, /params\.logitBias: expected a Map or a plain object.*got Array/],
     [{ logitBias: any(new Set([5])) }, TypeError, /params\.logitBias: .*got Set/],
     [{ logitBias: new Float32Array(V) }, TypeError, /params\.logitBias: .*got Float32Array/],
@@ -50,7 +60,7 @@ describe("bad parameters name the parameter and the value", () => {
     [{ dry: { multiplier: 1, base: 0.5 } }, RangeError, /params\.dry\.base: .*got 0.5/],
     [{ dry: { multiplier: 1, allowedLength: 0 } }, RangeError, /params\.dry\.allowedLength: .*to 1024, got 0/],
     [{ dry: any({ multiplier: 1, length: 2 }) }, TypeError, /params\.dry\.length: unknown name/],
-    [{ allowedTokens: any([1, 2, 3]) }, TypeError, /params\.allowedTokens\.0: unknown name/],
+    [{ allowedTokens: any([1, 2, 3]) }, TypeError, /params\.allowedTokens: expected .*a bit for each token.*got Array/],
     [{ allowedTokens: any(new Float32Array(3)) }, TypeError, /params\.allowedTokens: .*got Float32Array/],
     [
       { allowedTokens: new Uint32Array(2) },
@@ -59,11 +69,17 @@ describe("bad parameters name the parameter and the value", () => {
     ],
     [{ bannedTokens: new Int32Array(8) }, RangeError, /params\.bannedTokens: .*got 8/],
     [{ bannedTokens: { data: new Uint32Array(9), offset: 8 } }, RangeError, /params\.bannedTokens: .*got 1/],
-    [{ bannedTokens: {} }, TypeError, /params\.bannedTokens: expected either data .* or buffer/],
+    [{ bannedTokens: {} }, TypeError, /params\.bannedTokens: expected either data .* or buffer .*got neither/],
+    [{ bannedTokens: any(new Map()) }, TypeError, /params\.bannedTokens: .*got Map/],
     [
-      { allowedTokens: any({ mapAsync() {}, usage: 4, size: 400 }) },
+      { allowedTokens: any({ mapAsync() {}, usage: 4, size: 400, mapState: "unmapped" }) },
       TypeError,
       /params\.allowedTokens: a GPUBuffer needs the "webgpu" engine/,
+    ],
+    [
+      { allowedTokens: any({ mapAsync() {}, usage: 4, size: 400, mapState: "mapped" }) },
+      TypeError,
+      /params\.allowedTokens: expected an unmapped buffer, got one that is mapped/,
     ],
   ])("%o", async (params, type, message) => {
     const error = await failure(async () => (await sampler()).sample(logits, params));

@@ -1,5 +1,12 @@
 import { describe, expect, test } from "vitest";
-import { createSampler, MAX_VOCAB_SIZE, type Sampler, type SamplingParams, type StageName } from "../src/index.ts";
+import {
+  type BatchParams,
+  createSampler,
+  MAX_VOCAB_SIZE,
+  type Sampler,
+  type SamplingParams,
+  type StageName,
+} from "../src/index.ts";
 import { CpuEngine } from "../src/reference/engine.ts";
 import { candidatesDifference, sampleDifference } from "./support/cases.ts";
 import { failure } from "./support/failure.ts";
@@ -71,7 +78,12 @@ describe("bad parameters name the parameter and the value", () => {
     ["a stage that there is not", list("temp"), RangeError, /params\.order\[0\]: .*"topNSigma".*got "temp"/],
     ["a stage twice", list("topK", "minP", "topK"), RangeError, /params\.order\[2\]: .*once, got "topK"/],
     ["joint beside top-p", list("joint", "topP"), RangeError, /params\.order: .*"joint", or "topK" and "topP"/],
-    ["adaptiveP before the end", list("adaptiveP", "minP"), RangeError, /params\.order: .*last place, got "minP"/],
+    [
+      "adaptiveP before the end",
+      list("adaptiveP", "minP"),
+      RangeError,
+      /params\.order: .*last place, got "adaptiveP", "minP"/,
+    ],
     [
       "a parameter without its stage",
       { ...list("topK"), minP: 0.1 },
@@ -183,6 +195,8 @@ describe("bad options", () => {
     ["unknown option", { vocabSize: 5, maxbatch: 2 }, TypeError, /options\.maxbatch: unknown name/],
     ["unknown tuning", { vocabSize: 5, tuning: { quad: 2 } as object }, TypeError, /^tuning\.quad: unknown name/],
     ["three quads", { vocabSize: 5, tuning: { quads: 3 } }, RangeError, /^tuning\.quads: .*power of two, got 3/],
+    ["inherited quads", { vocabSize: 5, tuning: Object.create({ quads: 3 }) }, RangeError, /^tuning\.quads: .*got 3/],
+    ["a tuning as a map", { vocabSize: 5, tuning: new Map() as object }, TypeError, /^tuning: .*got Map/],
     ["a tuning by text", { vocabSize: 5, tuning: { lanes: "2" } as object }, TypeError, /^tuning\.lanes: .*number/],
   ])("%s", async (_, options, type, message) => {
     const error = await failure(() => createSampler({ engine: "cpu", ...options } as unknown as { vocabSize: number }));
@@ -212,7 +226,7 @@ describe("bad logits", () => {
     ["none", new Float32Array(0), RangeError, /logits: .*got 0/],
     ["doubles", new Float64Array(V) as unknown as Float32Array, TypeError, /Float32Array .*got Float64Array/],
     ["16 bits for float32", new Uint16Array(V), TypeError, /Float32Array .*got Uint16Array/],
-    ["a plain array", [1, 2] as unknown as Float32Array, TypeError, /logits\.0: unknown name/],
+    ["a plain array", [1, 2] as unknown as Float32Array, TypeError, /logits: expected a Float32Array, .*got Array/],
     ["nothing", undefined as unknown as Float32Array, TypeError, /logits: .*got undefined/],
     ["more rows than maxBatch", new Float32Array(5 * V), RangeError, /logits: got 5 rows, but maxBatch is 4/],
     ["rows over maxBatch", { data: new Float32Array(9 * V), rows: 5 }, RangeError, /logits\.rows: .*to 4, got 5/],
@@ -285,21 +299,53 @@ test("encode on the cpu engine says what to do instead", async () => {
   expect(() => engine.encodeWrite()).toThrow(/"cpu" engine/);
 });
 
-test("encode refuses to be asked for what it cannot bring back", async () => {
+test("who gives no numbers about tokens refuses to be asked for them", async () => {
   const sampler = await cpu();
   const encoder = { beginComputePass() {} } as unknown as GPUCommandEncoder;
-  const target = { logits: { data: logits }, tokens: {} as GPUBuffer };
-  for (const asked of [
-    { logprobs: "raw" },
-    { topLogprobs: 1 },
-    { logprobTokens: [3] },
-    { rank: true },
-    { entropy: true },
+  const target = { logits: { data: logits }, tokens: {} as GPUBuffer, output: {} as GPUBuffer };
+  const calls: readonly [string, (params: BatchParams) => unknown][] = [
+    ["encode", (params) => sampler.encode(encoder, { logits: target.logits, tokens: target.tokens }, params)],
+    [
+      "encodeMaskLogits",
+      (params) => sampler.encodeMaskLogits(encoder, { logits: target.logits, output: target.output }, params),
+    ],
+    [
+      "encodeRenormalize",
+      (params) => sampler.encodeRenormalize(encoder, { logits: target.logits, output: target.output }, params),
+    ],
+    ["candidates", (params) => sampler.candidates(logits, params)],
+    ["maskLogits", (params) => sampler.maskLogits(logits, params)],
+    ["renormalize", (params) => sampler.renormalize(logits, params)],
+  ];
+  for (const [name, value, got] of [
+    ["logprobs", "raw", '"raw"'],
+    ["topLogprobs", 1, "1"],
+    ["logprobTokens", [3], "Uint32Array"],
+    ["rank", true, "true"],
+    ["entropy", true, "true"],
   ] as const) {
-    const message = /^params: logprobs, .*brought back.*encode\(\) brings nothing back; ask sample\(\)/;
-    expect(() => sampler.encode(encoder, target, asked)).toThrow(message);
-    expect(() => sampler.encode(encoder, target, [{}, {}, asked, {}])).toThrow(message);
+    for (const [who, call] of calls) {
+      const message = `${name}: ${who}() gives no numbers about tokens, got ${got}; ask sample() for them`;
+      const asked = { [name]: value };
+      expect((await failure(async () => call(asked))).message).toBe(`params.${message}`);
+      expect((await failure(async () => call([{}, {}, asked, {}]))).message).toBe(`params[2].${message}`);
+    }
   }
+});
+
+test.each<[string, unknown]>([
+  ["Promise", Promise.resolve({ topK: 1 })],
+  ["Map", new Map([["topK", 1]])],
+  ["Set", new Set(["topK"])],
+  ["Date", new Date(0)],
+  ["Uint32Array", new Uint32Array(4)],
+])("%s is no object of parameters", async (name, params) => {
+  const sampler = await cpu();
+  const message = `expected an object of sampling parameters, got ${name}`;
+  expect((await failure(() => sampler.sample(logits, params as never))).message).toBe(`params: ${message}`);
+  expect((await failure(() => sampler.sample(logits, [{}, params as never, {}, {}]))).message).toBe(
+    `params[1]: ${message}`,
+  );
 });
 
 describe("positions and seeds", () => {

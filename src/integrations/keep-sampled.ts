@@ -1,4 +1,3 @@
-import { refuseOutputs } from "../outputs.ts";
 import { planRows, refuseDraws, type SamplingParams } from "../params.ts";
 import { MAX_HISTORY } from "../processing.ts";
 import { sampleRow } from "../reference/draw.ts";
@@ -47,8 +46,11 @@ export class RowSampler {
   keepSampled(rows: readonly Row[], params: SamplingParams | readonly SamplingParams[]): void {
     refuseDraws(params);
     const vocabSize = rows[0]!.logits.length;
-    const plans = planRows(params, rows.length, vocabSize, { maxHistory: MAX_HISTORY, gpu: false });
-    refuseOutputs(plans, "a logits processor");
+    const plans = planRows(params, rows.length, vocabSize, {
+      maxHistory: MAX_HISTORY,
+      gpu: false,
+      silent: "a logits processor",
+    });
     if (this.#scratch?.row.length !== vocabSize) this.#scratch = undefined;
     for (const [index, row] of rows.entries()) {
       const plan = plans[index]!;

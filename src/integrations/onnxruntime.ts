@@ -7,7 +7,6 @@
  * @module
  */
 import { flattened, known, positive, show } from "../check.ts";
-import { refuseOutputs } from "../outputs.ts";
 import { PARAM_NAMES, planRows, refuseDraws, type SamplingParams } from "../params.ts";
 import { MAX_HISTORY } from "../processing.ts";
 import type { LogitsType } from "../reference/convert.ts";
@@ -203,6 +202,7 @@ export class OrtSampler {
   async fetch(count = 1): Promise<Uint32Array> {
     this.sampler.usable();
     const most = Math.min(this.#keep, this.#steps);
+    if (most === 0) throw new RangeError("count: there are no steps to fetch, since nothing has been sampled yet");
     if (!Number.isInteger(count) || count < 1 || count > most) {
       throw new RangeError(`count: expected an integer from 1 to ${most}, the steps that are kept, got ${show(count)}`);
     }
@@ -311,12 +311,15 @@ export function generate(
     Array.isArray(prompt) && Array.isArray(prompt[0]) ? prompt : [prompt]
   ) as readonly (readonly number[])[];
   for (const [row, ids] of rows.entries()) {
-    if (
-      !Array.isArray(ids) ||
-      ids.length === 0 ||
-      !Array.from(ids).every((id) => Number.isSafeInteger(id) && id >= 0)
-    ) {
-      throw new TypeError(`prompt: expected an array of one or more token ids in row ${row}, got ${show(ids)}`);
+    if (!Array.isArray(ids) || ids.length === 0) {
+      const got = Array.isArray(ids) ? "none" : show(ids);
+      throw new TypeError(`prompt: expected an array of one or more token ids in row ${row}, got ${got}`);
+    }
+    const wrong = Array.from(ids as readonly unknown[]).findIndex(
+      (id) => !(Number.isSafeInteger(id) && Number(id) >= 0),
+    );
+    if (wrong !== -1) {
+      throw new TypeError(`prompt: expected token ids in row ${row}, got ${show(ids[wrong])} in place ${wrong}`);
     }
   }
   const { maxTokens, fetchEvery: asked = 1 } = stream;
@@ -478,8 +481,7 @@ class Decoder implements TokenSource {
   /** For logits where these are; with the prompts as its history, if a parameter looks back. */
   async #makeSampler(logits: OrtTensor): Promise<OrtSampler | CpuSampler> {
     const { params, keep, maxTokens, vocabSize = logits.dims.at(-1)! } = this.#options;
-    const plans = planRows(params, this.rows, vocabSize, { maxHistory: MAX_HISTORY, gpu: true });
-    refuseOutputs(plans, "generate()");
+    const plans = planRows(params, this.rows, vocabSize, { maxHistory: MAX_HISTORY, gpu: true, silent: "generate()" });
     const looksBack = plans.some(({ process }) => process?.history !== undefined);
     const options = {
       vocabSize,

@@ -96,6 +96,12 @@ function checked(options: StreamOptions): Checked {
   for (const id of stops) {
     if (!Number.isInteger(id) || id < 0) throw new TypeError(`stopTokens: expected token ids, got ${show(id)}`);
   }
+  if (signal !== undefined && typeof (signal as Partial<AbortSignal> | null)?.throwIfAborted !== "function") {
+    throw new TypeError(`signal: expected an AbortSignal, got ${show(signal)}`);
+  }
+  if (onStep !== undefined && typeof onStep !== "function") {
+    throw new TypeError(`onStep: expected a function, got ${show(onStep)}`);
+  }
   return { maxTokens, fetchEvery, stopTokens: stops, signal, onStep };
 }
 

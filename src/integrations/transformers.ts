@@ -6,7 +6,7 @@
  *
  * @module
  */
-import { flattened, isArrayOf, known, show } from "../check.ts";
+import { isArrayOf, known, show } from "../check.ts";
 import { PARAM_NAMES, type SamplingParams } from "../params.ts";
 import { type Row, RowSampler } from "./keep-sampled.ts";
 
@@ -46,7 +46,10 @@ export interface LogitsProcessorOptions {
  * token. The position in the random stream is the number of tokens that the row has: the same prompt and seed give the
  * same text, and a text that is handed in again as a prompt goes on as if it had never stopped.
  *
- * @param settings one object for all rows, or one per row of the batch
+ * One processor writes one batch at a time: what looks back at the row's text, and Mirostat, begin anew with every text that
+ * does not go on from the last step's.
+ *
+ * @param settings one object for all rows, or one per row of the batch; read anew in every step
  * @throws TypeError or RangeError for bad options, at once; (from `generate()`) TypeError or RangeError for bad settings, Error for a row without any candidate
  */
 export function logitsProcessor(
@@ -59,7 +62,12 @@ export function logitsProcessor(
     throw new RangeError(`padTokenId: expected a token id, got ${show(padTokenId)}`);
   }
   const pad = padTokenId === undefined ? undefined : BigInt(padTokenId);
-  const params = Array.isArray(settings) ? settings.map(paramsOf) : paramsOf(settings as SamplingSettings);
+  // Read anew in every step, since masks change; at first, so that a wrong name is refused at once.
+  const read = (): SamplingParams | SamplingParams[] =>
+    Array.isArray(settings)
+      ? settings.map((row: SamplingSettings, index) => paramsOf(row, `settings[${index}]`))
+      : paramsOf(settings as SamplingSettings, "settings");
+  read();
   const sampler = new RowSampler(-Infinity);
   /** Tokens of each row when its text began, and the rows of the last step: copies, since the caller's may go on growing. */
   let prompts: readonly number[] = [];
@@ -90,7 +98,7 @@ export function logitsProcessor(
         prompt: prompts[row]! - padding,
       };
     });
-    sampler.keepSampled(rows, params);
+    sampler.keepSampled(rows, read());
     return logits;
   };
   return Object.assign(process, { _call: process });
@@ -101,17 +109,15 @@ function isNext(text: readonly bigint[], last: readonly bigint[]): boolean {
   return text.length === last.length + 1 && last.every((id, at) => id === text[at]);
 }
 
-const SETTING_NAMES = PARAM_NAMES.map((name) => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`));
+/** Parameters by the names of their settings: `top_k` is `topK`. */
+const PARAM_OF = new Map(
+  PARAM_NAMES.map((name) => [name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`), name]),
+);
 
-/** `top_k` becomes `topK`. */
-function paramsOf(settings: SamplingSettings): SamplingParams {
-  if (typeof settings !== "object" || settings === null) {
-    throw new TypeError(`settings: expected an object of sampling settings, got ${show(settings)}`);
-  }
-  return Object.fromEntries(
-    Object.entries(flattened(settings, SETTING_NAMES)).map(([name, value]) => [
-      name.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase()),
-      value,
-    ]),
-  );
+const SETTING_NAMES = [...PARAM_OF.keys()];
+
+/** @throws TypeError for what is no object, and for names that no setting has */
+function paramsOf(settings: SamplingSettings, at: string): SamplingParams {
+  const read = Object.entries(known(at, settings, SETTING_NAMES));
+  return Object.fromEntries(read.map(([name, value]) => [PARAM_OF.get(name)!, value]));
 }

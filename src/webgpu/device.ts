@@ -4,7 +4,7 @@ export async function newsOfLoss({ lost }: GPUDevice): Promise<void> {
 }
 
 /**
- * Asks for a device of our own, with no more than the kernels need.
+ * Asks for a device of our own: buffers as large as the adapter allows, and else no more than the kernels need.
  *
  * @returns undefined where there is no adapter, or where asking for it or for a device is refused
  * @throws Error instead of the latter, if the device is `required`
@@ -20,6 +20,10 @@ export async function requestDevice(required: boolean): Promise<GPUDevice | unde
     return await adapter.requestDevice({
       label: "webgpu-token-sampler.device",
       requiredFeatures: adapter.features.has(subgroups) ? [subgroups] : [],
+      requiredLimits: {
+        maxBufferSize: adapter.limits.maxBufferSize,
+        maxStorageBufferBindingSize: adapter.limits.maxStorageBufferBindingSize,
+      },
     });
   } catch (error) {
     if (!required) return undefined;

@@ -1,5 +1,5 @@
 /** Asks a device for the rows of a call, through the public interface. */
-import { OUTPUT_NAMES, outputsOf } from "../../src/outputs.ts";
+import { outputsOf } from "../../src/outputs.ts";
 import { planRow, type SamplingParams } from "../../src/params.ts";
 import type { RowSample } from "../../src/reference/draw.ts";
 import { NO_TOKEN } from "../../src/reference/numeric.ts";
@@ -10,6 +10,7 @@ import { answerWords, packRequests, unpackReport } from "../../src/webgpu/output
 import { RECORD_STATE, RECORD_WORDS, unpackRecord } from "../../src/webgpu/pack.ts";
 import type { Configuration } from "./configurations.ts";
 import type { Call, RowParams, Section } from "./corpus.ts";
+import { withoutOutputs } from "../support/cases.ts";
 import type { Said } from "../support/processing.ts";
 import { numbersOfRow, type RowOutcome, wordsOfHistory } from "./outcome.ts";
 
@@ -125,6 +126,7 @@ async function ask(
     draws,
   );
   const counted = params.map(withoutPosition);
+  const untold = params.map(withoutOutputs);
   const further: Uint32Array[] = [];
   for (let n = 0; n < call.further; n++) further.push((await sampler.sample(logits, counted)).tokens);
   const later = staged ? await read(device, records, 4 * RECORD_WORDS * rows.length) : undefined;
@@ -134,15 +136,15 @@ async function ask(
   }
   if (call.further > 0) {
     tell();
-    await encoded(device, sampler, logits, params.map(withoutOutputs), result.tokens);
+    await encoded(device, sampler, logits, untold, result.tokens);
   }
   tell();
-  const kept = await sampler.candidates(logits, params);
+  const kept = await sampler.candidates(logits, untold);
   const written: (Float32Array | Uint16Array)[] = [];
   if (call.written === true) {
-    const probabilities = await sampler.renormalize(logits, params);
-    written.push(await sampler.maskLogits(logits, params), probabilities);
-    await halved(device, sampler, logits, params.map(withoutOutputs), probabilities);
+    const probabilities = await sampler.renormalize(logits, untold);
+    written.push(await sampler.maskLogits(logits, untold), probabilities);
+    await halved(device, sampler, logits, untold, probabilities);
   }
   masks.buffer?.destroy();
   return rows.map((_, at) => {
@@ -234,13 +236,6 @@ function withoutPosition(params: RowParams): SamplingParams {
   delete counted.position;
   return counted;
 }
-
-/** `encode` brings nothing back. */
-function withoutOutputs(params: RowParams): RowParams {
-  return Object.fromEntries(Object.entries(params).filter(([name]) => !isOutput(name))) as RowParams;
-}
-
-const isOutput = (name: string): boolean => (OUTPUT_NAMES as readonly string[]).includes(name);
 
 const SENTINEL = 0xa5a5_a5a5;
 /** Of a record: what Mirostat and adaptive-p keep. */

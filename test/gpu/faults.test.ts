@@ -526,14 +526,21 @@ describe("a GPU that refuses", () => {
         Object.defineProperty(navigator, "gpu", { configurable: true, value: gpu });
       }
     };
+    const asked: GPUDeviceDescriptor[] = [];
     const refusing = {
       features: new Set<string>(),
-      requestDevice: () => Promise.reject(new DOMException("maxStorageBuffersPerShaderStage is 4", "OperationError")),
+      limits: { maxBufferSize: 2 ** 34, maxStorageBufferBindingSize: 2 ** 33, maxBindGroups: 32 },
+      requestDevice: (descriptor: GPUDeviceDescriptor) => {
+        asked.push(descriptor);
+        return Promise.reject(new DOMException("maxStorageBuffersPerShaderStage is 4", "OperationError"));
+      },
     };
 
     test('"webgpu" says that the adapter gave no device, and why', async () => {
       const error = await withAdapter(refusing, () => failure(() => createSampler({ vocabSize: V, engine: "webgpu" })));
       expect(error.message).toMatch(/the adapter gave no device.*maxStorageBuffersPerShaderStage is 4/);
+      // Large buffers, and nothing else that a device does not have anyway.
+      expect(asked.at(-1)!.requiredLimits).toEqual({ maxBufferSize: 2 ** 34, maxStorageBufferBindingSize: 2 ** 33 });
     });
 
     test('that is refused, as where WebGPU is blocked: "auto" takes the CPU, "webgpu" says why', async () => {
@@ -774,9 +781,9 @@ test("a vocabulary that llvmpipe gets wrong is refused there, and only there", a
   const own = await requestDevice();
   const adapterInfo = { vendor: "mesa", architecture: "", device: "", description: "llvmpipe (LLVM 15.0.6, 256 bits)" };
   Object.defineProperty(own, "adapterInfo", { value: adapterInfo });
-  const options = { vocabSize: 524_289, device: own } as const;
+  const options = { vocabSize: 262_145, device: own } as const;
   await expect(createSampler({ ...options, engine: "webgpu" })).rejects.toThrow(
-    /^vocabSize: expected at most 524288 on llvmpipe.*got 524289/,
+    /^vocabSize: expected at most 262144 on llvmpipe.*got 262145/,
   );
   const instead = await createSampler(options);
   expect(instead.engine).toBe("cpu");

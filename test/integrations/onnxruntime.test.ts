@@ -180,7 +180,9 @@ describe("generate", () => {
 
     await expect(write({ params: { topP: 7 } })).rejects.toThrow(/topP: /);
     await expect(write({ prompt, params: [{}, {}] })).rejects.toThrow(/an array of 2/);
-    await expect(write({ params: { topLogprobs: 3 } })).rejects.toThrow(/^params: .*generate\(\) brings nothing back/);
+    await expect(write({ params: { topLogprobs: 3 } })).rejects.toThrow(
+      /^params\.topLogprobs: generate\(\) gives no numbers about tokens, got 3/,
+    );
     // Said only once there is a sampler.
     const outside = write({ vocabSize: 2, params: { repetitionPenalty: 1.1 } });
     await expect(outside).rejects.toThrow(/expected a token id|from 0 to 1/);
@@ -389,7 +391,7 @@ describe("createOrtSampler", () => {
     expect(() => sampler.sample(tensor(buffer, "float32", [1, 1, 1, V]))).toThrow(/\[1, 1, 1, 1003\]/);
     expect(() => sampler.sample(tensor(buffer, "float32", [1, V - 1]))).toThrow(/1003 or more/);
     expect(() => sampler.sample(tensor(buffer, "float32", [2, V]), { topK: -1 })).toThrow(/topK/);
-    await expect(sampler.fetch()).rejects.toThrow(/^count: /);
+    await expect(sampler.fetch()).rejects.toThrow(/^count: .*nothing has been sampled yet/);
     sampler.sample(tensor(buffer, "float32", [2, V]));
     await expect(sampler.fetch(2)).rejects.toThrow(/^count: expected an integer from 1 to 1/);
     // A call that is refused leaves what was kept.

@@ -235,6 +235,10 @@ test("bad options are errors at once, by name", () => {
   for (const stopTokens of [2, [2n], ["2"], [-1]] as never[]) {
     expect(() => source.stream({ maxTokens: 1, stopTokens })).toThrow(/^stopTokens: expected token ids, got /);
   }
+  expect(() => source.stream({ maxTokens: 1, signal: "x" as never })).toThrow(
+    /^signal: expected an AbortSignal, got "x"/,
+  );
+  expect(() => source.stream({ maxTokens: 1, onStep: 5 as never })).toThrow(/^onStep: expected a function, got 5/);
   expect(() => source.stream({ maxTokens: 1, stopToken: [0] } as StreamOptions)).toThrow(
     /^options\.stopToken: unknown/,
   );

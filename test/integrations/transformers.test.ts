@@ -181,13 +181,20 @@ describe("settings that look back", () => {
     const writes = [5, 77, 1234, 2460];
     const settings = { allowed_tokens: allowed };
     let step = 0;
-    const grammar: Process = (_, logits) => {
-      allowed.fill(0);
-      const id = writes[step++]!;
-      allowed[id >> 5] = 1 << (id & 31);
-      return logits;
+    /** @param next the mask to write */
+    const grammar = (next: () => Uint32Array<ArrayBuffer>): Process => {
+      step = 0;
+      return (_, logits) => {
+        settings.allowed_tokens = next().fill(0);
+        const id = writes[step++]!;
+        settings.allowed_tokens[id >> 5] = 1 << (id & 31);
+        return logits;
+      };
     };
-    expect(await generate(PROMPT, [grammar, logitsProcessor(settings)], { max_new_tokens: 4 })).toEqual([writes]);
+    const inPlace = [grammar(() => allowed), logitsProcessor(settings)];
+    expect(await generate(PROMPT, inPlace, { max_new_tokens: 4 })).toEqual([writes]);
+    const anew = [grammar(() => new Uint32Array(allowed.length)), logitsProcessor(settings)];
+    expect(await generate(PROMPT, anew, { max_new_tokens: 4 })).toEqual([writes]);
   });
 });
 
@@ -233,9 +240,12 @@ test("another text is never taken for the next step, even where it is a token lo
 });
 
 test("bad settings are errors by name", async () => {
-  await expect(generate(PROMPT, [logitsProcessor({ top_logprobs: 5 })])).rejects.toThrow(/brings nothing back/);
+  await expect(generate(PROMPT, [logitsProcessor({ top_logprobs: 5 })])).rejects.toThrow(
+    /params\.topLogprobs: a logits processor gives no numbers about tokens, got 5/,
+  );
   await expect(generate(PROMPT, [logitsProcessor({ top_p: 2 })])).rejects.toThrow(/params\.topP: /);
-  await expect(generate(PROMPT, [logitsProcessor({ top_q: 2 } as never)])).rejects.toThrow(/params\.topQ: unknown/);
+  expect(() => logitsProcessor({ top_q: 2 } as never)).toThrow(/^settings\.top_q: unknown name; known are .*top_p/);
+  expect(() => logitsProcessor([{}, { topP: 0.5 } as never])).toThrow(/^settings\[1\]\.topP: unknown name/);
   await expect(generate(PROMPT, [logitsProcessor([{}, {}])])).rejects.toThrow(/^params: expected one object/);
   const masked: Process = (_, logits) => {
     (logits.data as Float32Array).fill(-Infinity);

@@ -1,6 +1,6 @@
 /** Named parameter sets, and how a case is compared and named: shared by the tests of both engines. */
 import type { SampleResult } from "../../src/engine.ts";
-import type { SampleOutputs } from "../../src/outputs.ts";
+import { OUTPUT_NAMES, type SampleOutputs } from "../../src/outputs.ts";
 import type { SamplingParams } from "../../src/params.ts";
 import type { RowCandidates } from "../../src/reference/list.ts";
 
@@ -155,6 +155,13 @@ function flat(value: unknown): unknown[] {
   if (typeof value === "object" && value !== null) return Object.values(value).flatMap(flat);
   return [value];
 }
+
+/** The parameters without what only sample() tells. */
+export function withoutOutputs<T extends SamplingParams>(params: T): T {
+  return Object.fromEntries(Object.entries(params).filter(([name]) => !isOutput(name))) as T;
+}
+
+const isOutput = (name: string): boolean => (OUTPUT_NAMES as readonly string[]).includes(name);
 
 /** Where two lists of candidates differ first, or undefined. */
 export function candidatesDifference(
