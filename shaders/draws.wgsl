@@ -62,7 +62,8 @@ fn draws_main(@builtin(workgroup_id) workgroup_id: vec3<u32>, @builtin(local_inv
   let without = (plan.flags & FLAG_WITHOUT_REPLACEMENT) != 0u;
   // The row's counter has moved on.
   let position = sub64(vec2(records[record].position_low, records[record].position_high), vec2(1u, 0u));
-  weigh_groups(kept, base_key, scale);
+  weigh_every_token(kept, base_key, scale);
+  storageBarrier();
   let mass = bin_kept(0u);
   // The search for a token needs the bins, so what they hold is kept here.
   for (var bin = lid; bin < BINS; bin += WORKGROUP_SIZE) {

@@ -77,6 +77,7 @@ fn guess_band(part: Part, share: f32, needed: vec2<u32>, scale: f32) -> bool {
       let behind = u64_of(left_out_here * (1.0 + select(-margin, margin, side == 1u)));
       let goal = add64(sub64(sampled, select(sampled, behind, less64(behind, sampled))), vec2(1u, 0u));
       from_bin = to_bin;
+      forget_found();
       to_bin = claim_bin(sub64(goal, in_front));
       if (side == 0u) {
         let weight = weight_of(min(to_bin.index << shift, MAX_DISTANCE));

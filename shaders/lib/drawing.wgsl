@@ -30,9 +30,30 @@ fn weigh_for_draw(count: u32, scale: f32) {
   }
 }
 
+// Whether what lies as far as can be weighs nothing: not where adaptive-p weighs it by something else.
+fn far_is_weightless() -> bool {
+#if STAGES
+  return adaptive.unit == 0u;
+#else
+  return true;
+#endif
+}
+
+// Adds up the weights of the tokens of a part, group by group, as far as the masses do not have them.
+fn weigh_groups(kept: Part, base_key: u32, scale: f32) {
+  if (far_is_weightless() && ends_in_band(kept, scale)) {
+    weigh_band(kept);
+  } else {
+    weigh_every_token(kept, base_key, scale);
+  }
+  forget_masses();
+  storageBarrier();
+}
+
 // What is nearer than the last token of a part, and farther than the one in front of it, is of the part; only tokens as far as those
 // have to be looked at again. What has been dropped in front of the base can be just as near as the base.
-fn weigh_every_token(kept: Part, base_key: u32, scale: f32, weightless: bool) {
+fn weigh_every_token(kept: Part, base_key: u32, scale: f32) {
+  let weightless = far_is_weightless();
   let end = distance_of_key(half_max, kept.upto.key, scale);
   let after = bitcast<i32>(distance_of_key(half_max, min(kept.after.key, base_key), scale));
   let begin = select(after, -1, kept.after.key == IN_FRONT.key);
@@ -77,22 +98,6 @@ fn weigh_every_token(kept: Part, base_key: u32, scale: f32, weightless: bool) {
     let at_edges = add64(mul32(dot(at_end, vec4(1u)), edges.x), mul32(dot(at_begin, vec4(1u)), edges.y));
     masses[at] = select(add64(join_sums(low, high), at_edges), masses[at], known && has_all);
   }
-}
-
-// Adds up the weights of the tokens of a part, group by group, as far as the masses do not have them.
-fn weigh_groups(kept: Part, base_key: u32, scale: f32) {
-#if STAGES
-  let weightless = adaptive.unit == 0u;
-#else
-  const weightless = true;
-#endif
-  if (weightless && ends_in_band(kept, scale)) {
-    weigh_band(kept);
-  } else {
-    weigh_every_token(kept, base_key, scale, weightless);
-  }
-  forget_masses();
-  storageBarrier();
 }
 
 // After bin_kept(): draws the token whose running sum first exceeds the point: first a run of tokens, then a shorter one in

@@ -25,6 +25,9 @@ fn reset_counter() {
 fn scan(amount: vec2<u32>) -> vec2<u32> {
   workgroupBarrier();
   partial[lid] = amount;
+  if (lid == 0u) {
+    found = Found(NOWHERE, vec2(0u));
+  }
   var sum = amount;
   for (var reach = 1u; reach < WORKGROUP_SIZE; reach <<= 1u) {
     workgroupBarrier();
@@ -37,14 +40,6 @@ fn scan(amount: vec2<u32>) -> vec2<u32> {
   mine = amount;
   before_mine = sub64(sum, amount);
   return workgroupUniformLoad(&partial[WORKGROUP_SIZE - 1u]);
-}
-
-// Before a claim: nobody has found anything.
-fn forget_found() {
-  if (lid == 0u) {
-    found = Found(NOWHERE, vec2(0u));
-  }
-  workgroupBarrier();
 }
 
 // After scan(): whether the running sum reaches the target (1 or more) inside this invocation's own amount.
@@ -83,9 +78,16 @@ fn scan_bins() -> vec2<u32> {
   return scan(amount);
 }
 
+// Between two claims after one scan.
+fn forget_found() {
+  if (lid == 0u) {
+    found = Found(NOWHERE, vec2(0u));
+  }
+  workgroupBarrier();
+}
+
 // After scan_bins(): the first bin where the running sum reaches the target (1 or more).
 fn claim_bin(target_sum: vec2<u32>) -> Found {
-  forget_found();
   if (is_mine(target_sum)) {
     var before = before_mine;
     var bin = lid * ((BINS + WORKGROUP_SIZE - 1u) / WORKGROUP_SIZE);
@@ -115,7 +117,6 @@ fn scan_weights(count: u32) -> vec2<u32> {
 
 // After scan_weights(): the first place where the running sum reaches the target (1 or more).
 fn claim_weight(count: u32, target_sum: vec2<u32>) -> Found {
-  forget_found();
   if (is_mine(target_sum)) {
     var before = before_mine;
     var i = lid * ((count + WORKGROUP_SIZE - 1u) / WORKGROUP_SIZE);

@@ -154,11 +154,6 @@ export const mutants = [
       "sum = add64(sum, partial[lid - reach]);",
       "sum = add64(sum, partial[lid - 1u]);",
     ],
-    [
-      "claims: what the one before has found stays",
-      "  forget_found();\n  if (is_mine(target_sum)) {\n    var before = before_mine;\n    var bin",
-      "  if (is_mine(target_sum)) {\n    var before = before_mine;\n    var bin",
-    ],
     ["narrow_band: the band ends where its last bin does", "min(end_of_bin, band.end)", "end_of_bin"],
     ["scan: missing barrier", "    workgroupBarrier();\n    partial[lid] = sum;", "    partial[lid] = sum;"],
     ["add_to_bin: dropped carry", "amount.y + select(0u, 1u, old + amount.x < old)", "amount.y"],
@@ -419,7 +414,7 @@ export const mutants = [
       "uniform_of(plan.seed, position, i)",
       "uniform_of(plan.seed, position, 0u)",
     ],
-    ["draws: the position has moved on", "vec2(1u, 0u));\n  weigh_groups", "vec2(0u));\n  weigh_groups"],
+    ["draws: the position has moved on", "vec2(1u, 0u));\n  weigh_every_token", "vec2(0u));\n  weigh_every_token"],
     ["draws: what was drawn stays in the running sums", "point = add64(point, vec2(taken_weights[i], 0u));", ""],
     [
       "draws: a point just behind a taken token",
