@@ -26,26 +26,25 @@ fn list_main(@builtin(workgroup_id) workgroup_id: vec3<u32>, @builtin(local_invo
   for (var j = 0u; j < QUADS; j++) {
     let quad = quad_of(group, j);
     let keys = keys_of(load_quad(row, quad));
-    let are_kept = in_part(keys, ids_from(id_of(row, quad)), kept);
-    for (var lane = 0u; lane < 4u; lane++) {
-      let id = id_of(row, quad) + lane;
-      let key = keys[lane];
-      if (are_kept[lane]) {
-        let slot = atomicAdd(&listing[header], 1u);
-        if (slot < room) {
-          let distance = distance_of_key(half_max, key, records[record].draw_scale);
+    let ids = ids_from(id_of(row, quad));
+    var left = in_part(keys, ids, kept);
+    while (any(left)) {
+      let lane = first_lane(left);
+      let slot = atomicAdd(&listing[header], 1u);
+      if (slot < room) {
+        let distance = distance_of_key(half_max, keys[lane], records[record].draw_scale);
 #if STAGES
-          let adaptive = adaptive_of(record);
-          let weight = adapted(exp2fix(vec4(distance)), adaptive).x;
+        let adaptive = adaptive_of(record);
+        let weight = adapted(exp2fix(vec4(distance)), adaptive).x;
 #else
-          let weight = weight_of(distance);
+        let weight = weight_of(distance);
 #endif
-          let entry = (first + slot) * 3u;
-          atomicStore(&listing[entry], id);
-          atomicStore(&listing[entry + 1u], key);
-          atomicStore(&listing[entry + 2u], weight);
-        }
+        let entry = (first + slot) * 3u;
+        atomicStore(&listing[entry], ids[lane]);
+        atomicStore(&listing[entry + 1u], keys[lane]);
+        atomicStore(&listing[entry + 2u], weight);
       }
+      left &= QUAD_LANES != vec4(lane);
     }
   }
 }

@@ -9,13 +9,6 @@ fn run_has(run: Run, part: Part) -> bool {
   return run.delegate > part.upto.key || (run.delegate == part.upto.key && ids_have);
 }
 
-const QUAD_LANES = vec4(0u, 1u, 2u, 3u);
-
-// The first of four that is true; some is. Who goes from one to the next takes SwiftShader fewer turns than four.
-fn first_lane(hits: vec4<bool>) -> u32 {
-  return select(select(select(3u, 2u, hits.z), 1u, hits.y), 0u, hits.x);
-}
-
 // A quad with its ids; keys are 0 where the token is not of the part.
 struct Tokens {
   bits: vec4<u32>,
