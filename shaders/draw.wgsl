@@ -77,6 +77,7 @@ fn draw_main(@builtin(workgroup_id) workgroup_id: vec3<u32>, @builtin(local_invo
         var place = Target(vec2(0u), by_mass, 0.0);
         if (turn == BY_COUNT) {
           place.sum = vec2(plan.top_k, 0u);
+          place.share = 1.0;
         } else if (by_mass) {
           place.sum = mass_needed(plan.top_p, mass);
           place.share = f32(plan.top_p) / 4294967296.0;

@@ -146,6 +146,7 @@ fn narrow(was: Kept, ask: Ask, scale: f32) -> Kept {
     var place = Target(vec2(ask.drop, 0u), false, 0.0);
     if (step == 1u) {
       place.sum = vec2(select(ask.most, 0u, ask.most == NOWHERE), 0u);
+      place.share = select(0.0, 1.0, part.after.key == IN_FRONT.key && ask.most > ROOM);
     } else if (step == 2u) {
       place = Target(select(vec2(0u), ask.mass, ask.by_mass), true, select(0.0, ask.share, part.after.key == IN_FRONT.key));
     } else if (step == 3u) {

@@ -5,6 +5,7 @@ struct Band {
   begin: u32, // distances
   end: u32,
   scale: f32, // NO_SCALE: there is no band
+  weighing: u32, // see search.wgsl
 }
 
 // At first it ends where it begins. Deno 2.9 does not compile a struct that it begins with, beside overrides.
@@ -20,7 +21,7 @@ fn reach_of_nucleus(left_out: f32) -> u32 {
 }
 
 // About what the tokens of a sample weigh, of one group in 2^sampling, in bins by distance: all of a bin as much as one in its middle.
-fn fill_bins_of_sample(sampling: u32, begin: u32, shift: u32, last: u32, scale: f32) {
+fn fill_bins_of_sample(sampling: u32, begin: u32, shift: u32, last: u32, scale: f32, weighing: u32) {
   let count = call.groups >> sampling;
   for (var i = lid; i < count; i += WORKGROUP_SIZE) {
     let group = (i << sampling) + (i & ((1u << sampling) - 1u));
@@ -39,25 +40,29 @@ fn fill_bins_of_sample(sampling: u32, begin: u32, shift: u32, last: u32, scale: 
   }
   workgroupBarrier();
   for (var bin = lid; bin < BINS; bin += WORKGROUP_SIZE) {
-    let weight = weight_of(min(begin + (bin << shift) + ((1u << shift) >> 1u), MAX_DISTANCE));
+    let weight = weight_of(min(begin + (bin << shift) + ((1u << shift) >> 1u), MAX_DISTANCE) & weighing);
     let mass = mul32(atomicLoad(&bins[bin * 2u]), weight);
     atomicStore(&bins[bin * 2u], mass.x);
     atomicStore(&bins[bin * 2u + 1u], mass.y);
   }
 }
 
-// Lays the band where a nucleus most likely ends, by a sample: first in bins from the largest token on, then in bins of those bins.
-// Returns false if the sample weighs nothing, or if so many tokens lie there that little would be spared.
+// Lays the band where a nucleus most likely ends, or a number of tokens, by a sample: first in bins from the largest token on, then in
+// bins of those bins. Returns false if the sample weighs nothing, or if so many tokens lie there that little would be spared.
 //
-// What the nucleus leaves out is known, and all of it are small weights, of which a sample tells more than of the few large ones in front.
-// No single one weighs more than w, what a token at the end does, so the sample's part of it, L, has a relative variance of w / L at most.
-fn guess_band(part: Part, share: f32, needed: vec2<u32>, scale: f32) -> bool {
+// What a nucleus leaves out is known, and all of it are small weights, of which a sample tells more than of the few large ones in front.
+// No single one weighs more than w, what a token at the end does, so the sample's part of it, L, has a variance of w · L at most. A number
+// of tokens is known itself, and its part of the sample varies by no more than w times itself.
+fn guess_band(part: Part, share: f32, needed: vec2<u32>, scale: f32, weighing: u32) -> bool {
+  let counts = weighing == 0u;
   let last = distance_of_key(half_max, part.upto.key, scale);
   let sampling = 31u - countLeadingZeros(max(call.groups / 96u, 1u)); // 96 to 191 groups
+  let fraction = f32(call.groups >> sampling) / f32(call.groups);
   let left_out = f32_of(needed) * (1.0 - share) / share;
-  let left_out_here = left_out * f32(call.groups >> sampling) / f32(call.groups);
+  var left_out_here = left_out * fraction;
   var begin = 0u;
-  var end = uniform_word(reach_of_nucleus(left_out)); // one for all invocations, however they round
+  // One for all invocations, however they round.
+  var end = uniform_word(select(reach_of_nucleus(left_out), MAX_DISTANCE, counts));
   var sampled = vec2(0u); // mass of the sample
   var in_front = vec2(0u); // of that, in front of the bins
   var inside = vec2(0u); // of that, in the band
@@ -65,23 +70,27 @@ fn guess_band(part: Part, share: f32, needed: vec2<u32>, scale: f32) -> bool {
   for (var round = 0u; round < 2u; round++) {
     let shift = shift_of(end - begin - 1u);
     clear_bins();
-    fill_bins_of_sample(sampling, begin, shift, last, scale);
+    fill_bins_of_sample(sampling, begin, shift, last, scale, weighing);
     let mass = scan_bins();
     if (round == 0u) {
       sampled = mass;
+      if (counts) {
+        left_out_here = max(f32_of(sampled) - f32_of(needed) * fraction, 0.0);
+      }
     }
     var from_bin = Found(0u, vec2(0u));
     var to_bin = from_bin;
     // First where the nucleus ends, to know how much a token weighs there.
     for (var side = select(0u, 1u, round != 0u); side < 3u; side++) {
-      let behind = u64_of(left_out_here * (1.0 + select(-margin, margin, side == 1u)));
+      let behind = u64_of(max(left_out_here + select(-margin, margin, side == 1u), 0.0));
       let goal = add64(sub64(sampled, select(sampled, behind, less64(behind, sampled))), vec2(1u, 0u));
       from_bin = to_bin;
       forget_found();
       to_bin = claim_bin(sub64(goal, in_front));
       if (side == 0u) {
-        let weight = weight_of(min(to_bin.index << shift, MAX_DISTANCE));
-        margin = min(DEVIATIONS * sqrt(f32(weight) / left_out_here), 1.0);
+        let weight = weight_of(min(to_bin.index << shift, MAX_DISTANCE) & weighing);
+        let varies = select(left_out_here, f32_of(needed) * fraction, counts);
+        margin = DEVIATIONS * sqrt(f32(weight) * varies);
       }
     }
     if (from_bin.index == NOWHERE) {
@@ -94,11 +103,11 @@ fn guess_band(part: Part, share: f32, needed: vec2<u32>, scale: f32) -> bool {
     end = begin + ((last_bin + 1u) << shift);
     begin += from_bin.index << shift;
   }
-  let few = mul32((call.groups >> sampling) * QUADS / 2u, weight_of(begin)); // an eighth of the sample's tokens
+  let few = mul32((call.groups >> sampling) * QUADS / 2u, weight_of(begin & weighing)); // an eighth of the sample's tokens
   if (!uniform_bool(less64(inside, few))) {
     return false;
   }
-  band = Band(begin, min(end, MAX_DISTANCE), scale);
+  band = Band(begin, min(end, MAX_DISTANCE), scale, weighing);
   return true;
 }
 
@@ -128,7 +137,7 @@ fn mark_band(floor_key: u32) -> vec2<u32> {
       for (var j = 0u; j < QUADS; j++) {
         let away = distances(half_max, bits_at(first_quad + j * LANES, whole), band.scale);
         let is_in_front = bitcast<vec4<i32>>(away) < begin;
-        sums = add_weights(sums, select(vec4(MAX_DISTANCE), away, is_in_front), call.zero);
+        sums = add_weights(sums, select(vec4(MAX_DISTANCE), away & vec4(band.weighing), is_in_front), call.zero);
         marks |= select(vec4(mark), vec4(0u), is_in_front | (bitcast<vec4<i32>>(away) >= end));
         mark *= select(1u, 2u, ((j + 1u) & (QUADS_OF_MARK - 1u)) == 0u);
       }
@@ -181,7 +190,7 @@ fn fill_bins_of_band(shift: u32) {
     for (var marks = marks_of(group); has_marks(marks); marks = next_mark(marks)) {
       let away = distance_of(half_max, load_token(row, place_of_mark(marks, group)), band.scale);
       if (away >= band.begin && away < band.end) {
-        add_to_bin(((away - band.begin) >> shift) + 1u, vec2(weight_of(away), 0u));
+        add_to_bin(((away - band.begin) >> shift) + 1u, vec2(weight_of(away & band.weighing), 0u));
       }
     }
   }
@@ -222,7 +231,7 @@ fn narrow_band(begin: u32, end_of_bin: u32, part: Part) -> u32 {
 // no longer than the part in which the band was looked for: the groups behind that have no masses.
 fn ends_in_band(part: Part, scale: f32) -> bool {
   let end = distance_of_key(half_max, part.upto.key, scale);
-  return band.scale == scale && part.after.key == IN_FRONT.key && end >= band.begin && end < band.end;
+  return band.scale == scale && band.weighing != 0u && part.after.key == IN_FRONT.key && end >= band.begin && end < band.end;
 }
 
 // Adds to the masses what the part has of the band.

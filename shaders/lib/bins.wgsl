@@ -7,8 +7,8 @@ struct Binning {
   shift: u32,
 }
 
-// Adds a part's tokens, or their weights, to the bins.
-fn fill_bins(part: Part, binning: Binning, weighted: bool, scale: f32) {
+// Adds what a part's tokens weigh to the bins.
+fn fill_bins(part: Part, binning: Binning, weighing: u32, scale: f32) {
   let runs = run_count();
   for (var i = lid; i < runs; i += WORKGROUP_SIZE) {
     let run = run_at(i);
@@ -16,28 +16,21 @@ fn fill_bins(part: Part, binning: Binning, weighted: bool, scale: f32) {
       continue;
     }
     if (binning.by == BY_ID) {
-      add_ids(run, part, binning, weighted, scale);
+      add_ids(run, part, binning, weighing, scale);
       continue;
     }
     for (var quad = run.first; quad < run.end; quad += LANES) {
       let here = tokens_at(quad, run.whole, part);
       if (any(here.keys != vec4(0u))) {
-        add_keys(here, binning, weighted, scale);
+        add_keys(here, binning, weighing, scale);
       }
     }
   }
 }
 
-fn add_keys(these: Tokens, binning: Binning, weighted: bool, scale: f32) {
-  var away = vec4(0u);
-  if (weighted || binning.by == BY_DISTANCE) {
-    away = distances(half_max, these.bits, scale);
-  }
-  var amounts = vec4(1u);
-  if (weighted) {
-    amounts = exp2fix(away);
-  }
-  amounts = select(vec4(0u), amounts, these.keys != vec4(0u));
+fn add_keys(these: Tokens, binning: Binning, weighing: u32, scale: f32) {
+  let away = distances(half_max, these.bits, scale);
+  var amounts = select(vec4(0u), exp2fix(away & vec4(weighing)), these.keys != vec4(0u));
   let start = vec4(binning.start);
   var at = select(start - these.keys, away - start, vec4(binning.by == BY_DISTANCE)) >> vec4(binning.shift);
   for (var lane = 0u; lane < 4u; lane++) {
@@ -50,8 +43,8 @@ fn add_keys(these: Tokens, binning: Binning, weighted: bool, scale: f32) {
 }
 
 // Tokens of one key have one weight, and those of a run mostly lie in one bin.
-fn add_ids(run: Run, part: Part, binning: Binning, weighted: bool, scale: f32) {
-  let weight = select(1u, weight_of_key(half_max, part.upto.key, scale), weighted);
+fn add_ids(run: Run, part: Part, binning: Binning, weighing: u32, scale: f32) {
+  let weight = weight_of(distance_of_key(half_max, part.upto.key, scale) & weighing);
   var bin = 0u;
   var count = 0u;
   for (var quad = run.first; quad < run.end; quad += LANES) {

@@ -1,4 +1,6 @@
 // Looking for a place in the ordered row: where a number of tokens is reached, or a mass. Twin: src/reference/cut.ts.
+//
+// To count tokens is to weigh all of them as if they lay at no distance: who weighs by distance does so by its bits in `weighing`.
 
 // What a turn of the search looks at.
 const BAND = 0u; // a band of distances, in which the place most likely lies, and whose tokens are marked on the way
@@ -15,7 +17,7 @@ fn binning_behind(nearest: u32, width: u32) -> Binning {
 struct Target {
   sum: vec2<u32>, // 0: none is looked for
   weighted: bool,
-  share: f32, // of the mass of the part, where that begins with the row and somebody knows; else 0
+  share: f32, // of the mass of the part, where that begins with the row and somebody knows; of tokens 1, where a guess pays; else 0
 }
 
 // The tokens around such a place, or all of the part, as entries, sorted.
@@ -29,16 +31,20 @@ struct Around {
 fn search(whole: Part, place: Target, few: bool, scale: f32, max_key: u32) -> Around {
   let narrows = any(place.sum != vec2(0u));
   let weighted = place.weighted;
+  let weighing = select(0u, 0xffffffffu, weighted);
   var part = whole;
   var rest = place.sum;
+  if (!weighted) {
+    rest = mul32(place.sum.x, WEIGHT_ONE);
+  }
   var writes = few;
   var is_whole_part = true;
   var turn = EXACT;
   var leaves_counts = false; // of the part's tokens, in place of masses
   var count = 0u;
   var binning = Binning(BY_DISTANCE, 0u, 0u);
-  if (weighted && place.share > 0.0 && call.groups >= 256u) {
-    if (guess_band(part, place.share, place.sum, scale)) {
+  if (place.share > 0.0 && call.groups >= 256u) {
+    if (guess_band(part, place.share, rest, scale, weighing)) {
       binning = binning_behind(band.begin, band.end - band.begin);
       turn = BAND;
     }
@@ -93,7 +99,7 @@ fn search(whole: Part, place: Target, few: bool, scale: f32, max_key: u32) -> Ar
       weigh_ties(highest, scale);
       fill_bins_of_groups();
     } else {
-      fill_bins(part, binning, weighted, scale);
+      fill_bins(part, binning, weighing, scale);
     }
     scan_bins();
     let at = claim_bin(rest);
@@ -136,7 +142,7 @@ fn search(whole: Part, place: Target, few: bool, scale: f32, max_key: u32) -> Ar
     }
     // So many that they surely cannot be written down are counted first. None weighs more than the nearest.
     let nearest_one = select(distance_of_key(half_max, highest, scale), first, binning.by == BY_DISTANCE);
-    let most = mul32(select(1u, weight_of(nearest_one), weighted), ROOM);
+    let most = mul32(weight_of(nearest_one & weighing), ROOM);
     writes = uniform_bool(!less64(most, bin_amount(at.index)));
     if (turn == BAND || turn == MARKED) {
       count = narrow_band(first, last + 1u, part);
@@ -156,6 +162,9 @@ fn search(whole: Part, place: Target, few: bool, scale: f32, max_key: u32) -> Ar
   }
   if (count <= ROOM) {
     sort_entries(count);
+  }
+  if (!weighted) {
+    rest = vec2((rest.y << 1u) | (rest.x >> 31u), 0u); // in tokens again
   }
   return Around(count, rest);
 }

@@ -109,6 +109,10 @@ const WIDE_NUCLEI: readonly SamplingParams[] = [
   { topK: 15_000, topP: 0.8 },
   { temperature: 1.5, topP: 0.7, minP: 1e-4 },
   { temperature: 6, topP: 0.2 },
+  { topK: 600 },
+  { temperature: 0.3, topK: 4000 },
+  { topK: 2000, topP: 0.5 },
+  { temperature: 2, topK: 9000, minP: 1e-3, order: "llama.cpp" },
 ];
 
 /** What is told of a row. Ranks and entropies of all rows or of none: what one is asked for is told of all. */

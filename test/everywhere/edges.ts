@@ -129,13 +129,19 @@ const wide: readonly Edge[] = [
  * A nucleus that ends among tokens of the bin in front of the last one, where the last reaches behind the band that is marked (see
  * `shaders/lib/band.wgsl`), and of which more is kept, up to tokens that lie there.
  */
-const behindTheBand: readonly Edge[] = [0, 1, 2].map(() => ({
+const behindTheBand: readonly Edge[] = [
+  ...[0, 1, 2].map(() => ({ topP: 0.9513789433289757, minKeep: 7151 })),
+  // A number of tokens that is looked for in the same way, and what comes behind it.
+  { topK: 6700, typicalP: 0.99 },
+  { topK: 7200, minKeep: 7250 },
+  { topK: 7001, topP: 0.99, order: ["topK", "topP", "temperature"] as const },
+].map((params) => ({
   logit: (id) => {
     const place = (id * 5779) % 16_384;
     const [, distance] = BEHIND_THE_BAND.find(([end]) => place < end)!;
     return (-distance * Math.LN2) / 2 ** 20;
   },
-  params: { temperature: 1, topP: 0.9513789433289757, minKeep: 7151 },
+  params: { ...params, temperature: 1 },
 }));
 
 /** Tokens up to the n-th lie at a distance. */

@@ -154,6 +154,17 @@ export const mutants = [
       "sum = add64(sum, partial[lid - reach]);",
       "sum = add64(sum, partial[lid - 1u]);",
     ],
+    [
+      "mark_band: tokens are weighed where they are counted",
+      "away & vec4(band.weighing), is_in_front",
+      "away, is_in_front",
+    ],
+    [
+      "fill_bins_of_band: tokens are weighed where they are counted",
+      "vec2(weight_of(away & band.weighing), 0u)",
+      "vec2(weight_of(away), 0u)",
+    ],
+    ["ends_in_band: numbers of tokens are masses", "band.weighing != 0u && ", ""],
     ["narrow_band: the band ends where its last bin does", "min(end_of_bin, band.end)", "end_of_bin"],
     ["scan: missing barrier", "    workgroupBarrier();\n    partial[lid] = sum;", "    partial[lid] = sum;"],
     ["add_to_bin: dropped carry", "amount.y + select(0u, 1u, old + amount.x < old)", "amount.y"],
