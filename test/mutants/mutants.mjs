@@ -37,7 +37,12 @@ export const mutants = [
     ["up_to: the cut itself is left out", "bitcast<vec4<i32>>(ids) <= ", "bitcast<vec4<i32>>(ids) < "],
     ["up_to: ties in the wrong order", "bitcast<vec4<i32>>(ids) <= ", "bitcast<vec4<i32>>(ids) >= "],
     ["up_to: a cut behind all ids keeps none", "min(cut.id, 0x7fffffffu)", "cut.id"],
-    ["all lanes have the first id", "vec4(id) + vec4(0u, 1u, 2u, 3u)", "vec4(id)"],
+    ["all lanes have the first id", "vec4(id) + QUAD_LANES", "vec4(id)"],
+    [
+      "greedy: the highest lane among equals",
+      "select(select(select(3u, 2u, hits.z), 1u, hits.y), 0u, hits.x)",
+      "select(select(select(0u, 1u, hits.y), 2u, hits.z), 3u, hits.w)",
+    ],
     [
       "part: what lies before it counts",
       "up_to(keys, ids, part.upto) & !up_to(keys, ids, part.after)",
@@ -258,7 +263,7 @@ export const mutants = [
       "let is_kept = up_to",
     ],
     ["the band narrowed again: its bins begin one late", "binning_behind(first, 1u", "binning_behind(first + 1u, 1u"],
-    ["the band weighed at any scale", "return band.scale == scale && part", "return band.scale != NO_SCALE && part"],
+    ["the band weighed at any scale", "return band.scale == scale && band", "return band.scale != NO_SCALE && band"],
     [
       "the band weighed though the part ends in front of it",
       "&& end >= band.begin && end < band.end",
@@ -337,8 +342,8 @@ export const mutants = [
     ],
     [
       "what lies in the band counts as nearer, too",
-      "select(vec4(MAX_DISTANCE), away, is_in_front)",
-      "away",
+      "select(vec4(MAX_DISTANCE), away & vec4(band.weighing), is_in_front)",
+      "away & vec4(band.weighing)",
       "a place in front of the band is a wrong guess, and the exact search finds it",
     ],
     [
@@ -394,11 +399,6 @@ export const mutants = [
     ["draw: a row's first quad is whole", "drawn = Drawn(first - row.lead,", "drawn = Drawn(first,"],
     ["weights: tokens as far as the last one are all kept", "is_kept & is_last)", "is_last)"],
     ["weights: tokens as far as the one in front are lost", "mul32(dot(at_begin, vec4(1u)), edges.y)", "vec2(0u)"],
-    [
-      "greedy: the highest lane among equals",
-      "select(select(select(3u, 2u, hits.z), 1u, hits.y), 0u, hits.x)",
-      "select(select(select(0u, 1u, hits.y), 2u, hits.z), 3u, hits.w)",
-    ],
     [
       "greedy: the last group that has the maximum",
       "      first = tile_of(group);\n      break;",
