@@ -54,6 +54,7 @@ const DRAWS: Readonly<Record<string, SamplingParams>> = {
 };
 
 export const CONTROLS: readonly Control[] = [
+  { name: "2,000 for the 50", history: false, params: () => ({ topK: 2000 }) },
   {
     name: "mask, 1 in 2 allowed",
     history: false,
