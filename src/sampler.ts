@@ -45,7 +45,10 @@ export interface SamplerOptions {
    * back, such as penalties. See `sampler.history`. Default 0: no history is kept, and nothing is spent on it.
    */
   readonly maxHistory?: number;
-  /** Overrides how the kernels are cut to the adapter. Never changes a result. */
+  /**
+   * Overrides how the kernels are cut to the adapter. Never changes a result, but on llvmpipe, whose loops end after 65,535 rounds:
+   * a `drawWorkgroup` below the 256 that it gets there comes out wrong on vocabularies that are wide for it.
+   */
   readonly tuning?: Partial<Tuning>;
 }
 

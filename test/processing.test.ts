@@ -2,6 +2,8 @@
 import { runInNewContext } from "node:vm";
 import { describe, expect, test } from "vitest";
 import { createSampler, type Sampler, type SamplingParams } from "../src/index.ts";
+import { MAX_HISTORY } from "../src/processing.ts";
+import { countersOf } from "../src/webgpu/processing.ts";
 import { failure } from "./support/failure.ts";
 import { batch } from "./support/inputs.ts";
 
@@ -228,4 +230,22 @@ test("the caller may change parameters right after the call", async () => {
   params.suppressTokens[0] = 0;
   params.logitBias.set(0, -50);
   expect([...(await pending).tokens]).toEqual([0, 0, 0]);
+});
+
+test("no invocation of count compares more tokens than llvmpipe gives it iterations", () => {
+  const MOST_ITERATIONS = 65_535;
+  for (const workgroup of [1, 32, 128]) {
+    for (const seen of [0, 1, 4096, 131_072, MAX_HISTORY]) {
+      for (const run of [0, 2, 160, 930, 8000]) {
+        const counters = countersOf(0, seen, run, workgroup);
+        const positions = Math.ceil(seen / (workgroup * Math.max(1, counters)));
+        expect(counters).toBeLessThanOrEqual(65_535);
+        if (workgroup > 1) expect(positions * Math.max(1, run)).toBeLessThanOrEqual(MOST_ITERATIONS);
+      }
+    }
+  }
+  // What is usual stays with few.
+  expect(countersOf(0, 131_072, 160, 128)).toBe(64);
+  expect(countersOf(300, 0, 0, 128)).toBe(3);
+  expect(countersOf(0, 0, 0, 128)).toBe(0);
 });

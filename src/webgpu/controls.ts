@@ -30,6 +30,8 @@ export interface Controls {
   readonly listed: number;
   /** How many of the last tokens matter. */
   readonly reach: number;
+  /** How many tokens are compared for each of them, at most. */
+  readonly run: number;
 }
 
 /**
@@ -76,6 +78,7 @@ export function packControls(
   header[0] = capacity;
   let listed = 0;
   let reach = 0;
+  let run = 0;
   for (const [row, plan] of plans.entries()) {
     const at = HEADER_WORDS + PLAN_WORDS * row;
     if (plan === undefined) {
@@ -113,12 +116,13 @@ export function packControls(
     );
     listed = Math.max(listed, plan.biasIds.length, plan.suppressed.length, plan.stops.length, badWords.length);
     if (plan.ngram > 0) reach = WHOLE_HISTORY;
+    run = Math.max(run, plan.ngram, dry === undefined ? 0 : dry.allowedLength + dry.penalties.length);
     reach = Math.max(reach, penalises(plan) ? plan.window : 0, dry?.window ?? 0);
   }
   const packed = new Uint32Array(end);
   packed.set(header);
   for (const { at, words } of pieces) packed.set(words, at);
-  return { words: packed, copies, listed, reach };
+  return { words: packed, copies, listed, reach, run };
 }
 
 /** The bits of floats. */

@@ -23,8 +23,26 @@ export interface ProcessingShape {
   readonly bindingLimit: number;
 }
 
-/** Workgroups that share a row's history at most. */
-const MOST_COUNTERS = 64;
+/** Workgroups that share a row's history, where its tokens are not compared with many others. */
+const USUAL_COUNTERS = 64;
+/** Tokens that one invocation compares, or so: llvmpipe gives it 65,535 iterations, and leaves its loops then. */
+const MOST_COMPARED = 2 ** 15;
+/** Workgroups of one dimension that every device has. */
+const MOST_WORKGROUPS = 65_535;
+
+/**
+ * Workgroups of `count` for a row.
+ *
+ * @param listed places of the longest list
+ * @param seen tokens of the history that matter
+ * @param run how many tokens are compared for each of them, at most
+ * @internal
+ */
+export function countersOf(listed: number, seen: number, run: number, workgroup: number): number {
+  const all = Math.ceil(Math.max(listed, seen) / workgroup);
+  const busy = Math.ceil((seen * Math.min(run, seen)) / (workgroup * MOST_COMPARED));
+  return Math.min(all, Math.max(USUAL_COUNTERS, busy), MOST_WORKGROUPS);
+}
 
 /** A dispatch's controls, where the GPU finds them. */
 export interface PlacedControls {
@@ -113,16 +131,16 @@ export class Processing {
     own?: { readonly calls: GPUBuffer; readonly history: GPUBuffer },
   ): PlacedControls {
     const { maxHistory, vocabSize } = this.#shape;
-    const { words, copies, listed, reach } = packControls(plans, maxHistory, vocabSize);
+    const { words, copies, listed, reach, run } = packControls(plans, maxHistory, vocabSize);
     const slots = ring.waits ? this.#waiting : this.#own;
     slots.count = Math.max(slots.count, dispatches * (ring.waits ? WAITING_CALLS : OWN_CALLS));
     const slot = this.#slot(slots, ring.uses, words, copies);
-    const entries = Math.max(listed, Math.min(reach, maxHistory, MAX_HISTORY));
+    const seen = Math.min(reach, maxHistory, MAX_HISTORY);
     return {
       buffer: slot.buffer,
       group: own === undefined ? this.#groupOf(slot, ring) : this.#group(slot.buffer, own.calls, ring, own.history),
       copies,
-      counters: Math.min(Math.ceil(entries / this.#shape.tuning.streamWorkgroup), MOST_COUNTERS),
+      counters: countersOf(listed, seen, run, this.#shape.tuning.streamWorkgroup),
     };
   }
 
